@@ -9,5 +9,7 @@ COPTS = [
     "-Woverloaded-virtual",
     "-Wno-sign-compare",
     "-Wno-missing-field-initializers",
+    # Later Abseils deprecate what Debian 12's has no successor for.
+    "-Wno-deprecated-declarations",
     "-Werror",
 ]
