@@ -22,7 +22,7 @@
 // another pass. dweight is overwritten, and has the same bits in every run.
 //
 // Not supported: LayerNorm (mean subtraction), a bias, dim = 0, on CUDA
-// gradients of RmsNorm and GatedRmsNorm with dim > 12288.
+// gradients of RmsNorm and GatedRmsNorm with dim > 12000.
 
 #ifndef LT2_KERNELS_NORM_NORM_H_
 #define LT2_KERNELS_NORM_NORM_H_
