@@ -1,4 +1,4 @@
-// The two implementations behind Gemm. Shapes have been checked.
+// The implementations behind Gemm. Shapes are checked and not empty.
 
 #ifndef LT2_KERNELS_GEMM_GEMM_INTERNAL_H_
 #define LT2_KERNELS_GEMM_GEMM_INTERNAL_H_
@@ -11,6 +11,11 @@ absl::Status GemmCpu(Context& ctx, const GemmArgs& args, const GemmShape& shape,
                      Tensor* c);
 absl::Status GemmCuda(Context& ctx, const GemmArgs& args,
                       const GemmShape& shape, Tensor* c);
+
+// One thread per element of c, k terms in order: for the shapes and alignments
+// that cuBLASLt declines, and to check it against.
+absl::Status GemmCudaPlain(Context& ctx, const GemmArgs& args,
+                           const GemmShape& shape, Tensor* c);
 
 }  // namespace lt2::kernels
 
