@@ -98,6 +98,9 @@ def cuda_library(name, srcs = [], hdrs = [], deps = [], copts = [], **kwargs):
 
 def cuda_test(name, srcs, deps = [], tags = [], **kwargs):
     """A cc_test of GPU code: tagged gpu, and skipped visibly without a GPU."""
+
+    # //tools:gpu_bundle carries them to hosts without Bazel.
+    kwargs.setdefault("visibility", ["//tools:__pkg__"])
     native.cc_test(
         name = name,
         srcs = srcs,

@@ -1,0 +1,60 @@
+// The configuration of a training run, read strictly from JSON:
+//
+//   {
+//     "name": "gdn-T4",              what tables call it
+//     "seed": 1,                     of initial values and data
+//     "model": {...},                model/config/config.h; vocab_size may be
+//                                    left to the task
+//     "data":  {"task": ...}         tasks/README.md; or
+//     "data":  {"curriculum": [{"task": ...}, ...]}
+//     "train": {...}                 below
+//   }
+//
+// A curriculum moves to its next task when the accuracy on the validation split
+// reaches advance_at, and ends the run when the last is reached or a stage has
+// used stage_steps. All its tasks need one vocabulary.
+
+#ifndef LT2_TOOLS_TRAINING_TRAIN_CONFIG_H_
+#define LT2_TOOLS_TRAINING_TRAIN_CONFIG_H_
+
+#include <string>
+#include <vector>
+
+#include "model/config/config.h"
+#include "model/looped/looped_model.h"
+#include "model/training/optimizer.h"
+#include "model/training/schedule.h"
+#include "nlohmann/json.hpp"
+#include "tasks/task.h"
+
+namespace lt2::tools {
+
+struct TrainConfig {
+  std::string name;
+  uint64_t seed = 1;
+  model::ModelConfig model;
+  std::vector<std::unique_ptr<tasks::Task>> stages;  // one without curriculum
+
+  int64_t steps = 1000;  // of all stages together
+  int64_t batch = 32;
+  model::Schedule schedule;
+  model::OptimizerConfig optimizer;
+  model::Recompute recompute = model::Recompute::kNothing;
+  int64_t log_every = 1;
+  int64_t eval_every = 0;  // 0: at the end only
+  int64_t eval_examples = 256;
+  int64_t checkpoint_every = 0;  // 0: at the end only
+  double stop_at = 2;            // accuracy that ends the run early
+  double advance_at = 0.9;
+  int64_t stage_steps = 100000;
+
+  nlohmann::json json;  // with every default of model and data filled in
+};
+
+// `data_dir` is where the text task's relative paths start.
+absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
+                                            const std::string& data_dir);
+
+}  // namespace lt2::tools
+
+#endif  // LT2_TOOLS_TRAINING_TRAIN_CONFIG_H_

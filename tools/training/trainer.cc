@@ -1,0 +1,340 @@
+#include "tools/training/trainer.h"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <numeric>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "evals/scoring/task_score.h"
+#include "model/io/atomic_file.h"
+#include "model/looped/accounting.h"
+#include "model/training/checkpoint.h"
+#include "model/training/train_step.h"
+#include "tasks/prefetch.h"
+#include "tools/training/progress.h"
+
+namespace lt2::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
+// What changes from step to step; exactly this is state.json.
+struct State {
+  int64_t step = 0;  // steps done
+  int64_t stage = 0;
+  int64_t stage_step = 0;  // of those, in this stage
+  int64_t next_index = 0;  // of the stage's training examples
+  int64_t solved = 0;
+  bool done = false;
+  double accuracy = 0, valid_loss = 0;
+
+  nlohmann::json ToJson(uint64_t seed) const {
+    return {{"schema_version", 1},
+            {"seed", seed},
+            {"step", step},
+            {"stage", stage},
+            {"stage_step", stage_step},
+            {"next_index", next_index},
+            {"solved", solved},
+            {"done", done},
+            {"accuracy", accuracy},
+            {"valid_loss", valid_loss}};
+  }
+  static absl::StatusOr<State> FromJson(const nlohmann::json& json) {
+    try {
+      State s;
+      s.step = json.at("step");
+      s.stage = json.at("stage");
+      s.stage_step = json.at("stage_step");
+      s.next_index = json.at("next_index");
+      s.solved = json.at("solved");
+      s.done = json.at("done");
+      s.accuracy = json.at("accuracy");
+      s.valid_loss = json.at("valid_loss");
+      return s;
+    } catch (const nlohmann::json::exception& e) {
+      return InvalidArgument("state.json: ", e.what());
+    }
+  }
+};
+
+class Run {
+ public:
+  Run(const TrainConfig& config, const RunOptions& options)
+      : config_(config), options_(options) {}
+
+  absl::StatusOr<RunResult> Execute();
+
+ private:
+  absl::Status Prepare();
+  void StartStage();
+  absl::Status Step();
+  absl::Status Evaluate();
+  absl::Status Save();
+  void Tell(const std::string& text) {
+    if (!options_.quiet) terminal_.Line(text);
+  }
+  bool Stopping() const {
+    return options_.stop != nullptr && options_.stop->load();
+  }
+  const tasks::Task& task() const { return *config_.stages[state_.stage]; }
+
+  const TrainConfig& config_;
+  const RunOptions& options_;
+  std::unique_ptr<Context> ctx_;
+  std::unique_ptr<model::LoopedModel> model_;
+  std::unique_ptr<model::Optimizer> optimizer_;
+  std::unique_ptr<model::TrainStep> step_;
+  std::unique_ptr<tasks::Prefetcher> data_;
+  std::unique_ptr<JsonLog> log_;
+  Terminal terminal_;
+  State state_;
+  int64_t seq_ = 0;
+  double step_flops_ = 0, peak_ = 0;
+  double loss_ = 0;
+  int64_t first_step_ = 0;  // of this process
+  Clock::time_point start_;
+};
+
+absl::Status Run::Prepare() {
+  if (mkdir(options_.out.c_str(), 0777) != 0 && errno != EEXIST) {
+    return absl::InternalError(
+        absl::StrCat("cannot make folder ", options_.out));
+  }
+  LT2_RETURN_IF_ERROR(model::CleanLeftovers(options_.out));
+  const std::string last = options_.out + "/last";
+  const bool exists = Exists(last);
+  if (exists && !options_.resume) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        last,
+        " holds a checkpoint: pass --resume to continue it, or choose "
+        "another --out"));
+  }
+  ContextOptions context_options;
+  context_options.threads = options_.threads;
+  LT2_ASSIGN_OR_RETURN(ctx_, Context::Create(options_.device, context_options));
+  LT2_ASSIGN_OR_RETURN(
+      model_, model::LoopedModel::Create(*ctx_, config_.model, config_.seed,
+                                         /*training=*/true));
+  LT2_ASSIGN_OR_RETURN(
+      optimizer_,
+      model::Optimizer::Create(*ctx_, model_->parameters(), config_.optimizer));
+  step_ = std::make_unique<model::TrainStep>(*model_, *optimizer_,
+                                             config_.recompute);
+  if (exists) {
+    LT2_ASSIGN_OR_RETURN(const nlohmann::json saved, model::LoadConfig(last));
+    if (saved["model"] != config_.json["model"] ||
+        saved["data"] != config_.json["data"] ||
+        saved.value("seed", uint64_t{1}) != config_.seed) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          last,
+          " was made with another model, data or seed; resume with its "
+          "config.json, or choose another --out"));
+    }
+    LT2_RETURN_IF_ERROR(model::LoadWeights(last, *model_));
+    LT2_ASSIGN_OR_RETURN(const nlohmann::json state,
+                         model::LoadTrainingState(last, *model_, *optimizer_));
+    LT2_ASSIGN_OR_RETURN(state_, State::FromJson(state));
+    if (state_.stage < 0 ||
+        state_.stage >= static_cast<int64_t>(config_.stages.size())) {
+      return InvalidArgument("state.json: stage ", state_.stage, " of ",
+                             config_.stages.size());
+    }
+  }
+  LT2_ASSIGN_OR_RETURN(log_,
+                       JsonLog::Open(options_.out + "/log.jsonl", state_.step));
+  peak_ = options_.peak_flops > 0 ? options_.peak_flops
+                                  : PeakFlops(ctx_->info().name);
+  LT2_ASSIGN_OR_RETURN(
+      const model::ModelCost cost,
+      model::Cost(config_.model, task().max_length(tasks::Split::kTrain), 0,
+                  model_->activation()));
+  Tell(absl::StrFormat(
+      "%s: %s, %d parameters (%d without embeddings), %d loops, on %s",
+      config_.name, config_.model.layer_pattern, cost.parameters,
+      cost.parameters - cost.embedding_parameters, config_.model.loop_count,
+      ctx_->info().name));
+  if (state_.step > 0) Tell(absl::StrCat("resumed at step ", state_.step));
+  return absl::OkStatus();
+}
+
+void Run::StartStage() {
+  seq_ = task().max_length(tasks::Split::kTrain);
+  tasks::PrefetchOptions prefetch;
+  prefetch.seed = config_.seed;
+  prefetch.batch = config_.batch;
+  prefetch.seq = seq_;
+  prefetch.start_index = state_.next_index;
+  data_ = std::make_unique<tasks::Prefetcher>(task(), prefetch);
+  const auto cost = model::Cost(config_.model, seq_, 0, model_->activation());
+  // Backward costs twice the forward pass.
+  step_flops_ = 3.0 * static_cast<double>(cost->flops) *
+                static_cast<double>(config_.batch);
+  if (config_.stages.size() > 1) {
+    Tell(absl::StrFormat("stage %d of %d: sequences of %d tokens",
+                         state_.stage + 1, config_.stages.size(), seq_));
+  }
+}
+
+absl::Status Run::Step() {
+  const Clock::time_point start = Clock::now();
+  LT2_ASSIGN_OR_RETURN(const tasks::Batch batch, data_->Next());
+  const double lr = model::LearningRate(config_.schedule, state_.step);
+  const auto metrics = step_->Run(config_.batch, seq_, batch.inputs,
+                                  batch.targets, lr, state_.step + 1);
+  if (!metrics.ok()) return metrics.status();
+  loss_ = metrics->loss;
+  ++state_.step;
+  ++state_.stage_step;
+  state_.next_index += config_.batch;
+  const double seconds = Since(start);
+  const double tokens = static_cast<double>(config_.batch * seq_) / seconds;
+  nlohmann::json line = {{"step", state_.step},
+                         {"loss", metrics->loss},
+                         {"gradient_norm", metrics->gradient_norm},
+                         {"lr", lr},
+                         {"tokens_per_second", tokens}};
+  std::string mfu = "-";
+  if (peak_ > 0) {
+    const double fraction = step_flops_ / seconds / peak_;
+    line["mfu"] = fraction;
+    mfu = absl::StrFormat("%.1f %%", 100 * fraction);
+  }
+  if (state_.step % config_.log_every == 0 || state_.step == config_.steps) {
+    LT2_RETURN_IF_ERROR(log_->Write(line));
+    Tell(absl::StrFormat(
+        "step %d/%d  loss %.4f  norm %.3f  lr %.2e  %.0f tok/s  MFU %s",
+        state_.step, config_.steps, metrics->loss, metrics->gradient_norm, lr,
+        tokens, mfu));
+  }
+  if (!options_.quiet) {
+    terminal_.Bar(ProgressBar(state_.step, config_.steps, Since(start_),
+                              state_.step - first_step_));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run::Evaluate() {
+  evals::ScoreOptions score;
+  score.split = tasks::Split::kValid;
+  score.seed = config_.seed;
+  score.batch = std::min<int64_t>(config_.batch, config_.eval_examples);
+  int64_t n = config_.eval_examples;
+  const int64_t available = task().num_examples(tasks::Split::kValid);
+  if (available >= 0) n = std::min(n, available);
+  std::vector<int64_t> indices(n);
+  std::iota(indices.begin(), indices.end(), 0);
+  LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
+                       evals::ScoreTask(*model_, task(), indices, score));
+  const evals::TaskTotals total = evals::Total(items);
+  state_.accuracy = total.accuracy();
+  state_.valid_loss = total.loss();
+  Tell(absl::StrFormat(
+      "  evaluation: loss %.4f  accuracy %.4f  whole sequences %.4f  (%d "
+      "examples)",
+      total.loss(), total.accuracy(), total.sequence_accuracy(), total.items));
+  return log_->Write({{"step", state_.step},
+                      {"stage", state_.stage + 1},
+                      {"valid_loss", total.loss()},
+                      {"accuracy", total.accuracy()},
+                      {"sequence_accuracy", total.sequence_accuracy()},
+                      {"examples", total.items}});
+}
+
+absl::Status Run::Save() {
+  return model::SaveCheckpoint(options_.out + "/last", config_.json, *model_,
+                               *optimizer_, state_.ToJson(config_.seed));
+}
+
+absl::StatusOr<RunResult> Run::Execute() {
+  LT2_RETURN_IF_ERROR(Prepare());
+  first_step_ = state_.step;
+  start_ = Clock::now();
+  const bool curriculum = config_.stages.size() > 1;
+  StartStage();
+  bool evaluated = false;
+  while (!state_.done && state_.step < config_.steps && !Stopping()) {
+    LT2_RETURN_IF_ERROR(Step());
+    evaluated = false;
+    if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
+      LT2_RETURN_IF_ERROR(Evaluate());
+      evaluated = true;
+      if (state_.accuracy >= config_.stop_at) state_.done = true;
+      if (curriculum && state_.accuracy >= config_.advance_at) {
+        state_.solved = state_.stage + 1;
+        Tell(absl::StrFormat("stage %d solved after %d steps", state_.stage + 1,
+                             state_.stage_step));
+        if (state_.solved == static_cast<int64_t>(config_.stages.size())) {
+          state_.done = true;
+        } else {
+          ++state_.stage;
+          state_.stage_step = 0;
+          state_.next_index = 0;
+          StartStage();
+        }
+      }
+    }
+    if (curriculum && state_.stage_step >= config_.stage_steps) {
+      Tell(absl::StrFormat("stage %d not solved in %d steps", state_.stage + 1,
+                           state_.stage_step));
+      state_.done = true;
+    }
+    if (config_.checkpoint_every > 0 &&
+        state_.step % config_.checkpoint_every == 0) {
+      LT2_RETURN_IF_ERROR(Save());
+    }
+  }
+  RunResult result;
+  result.finished = state_.done || state_.step >= config_.steps;
+  if (result.finished && !evaluated) LT2_RETURN_IF_ERROR(Evaluate());
+  LT2_RETURN_IF_ERROR(Save());
+  if (result.finished) {
+    LT2_RETURN_IF_ERROR(model::ExportCheckpoint(
+        options_.out + "/final", config_.json, *model_, DType::kBF16));
+  } else {
+    Tell(absl::StrFormat("stopped at step %d; continue with --resume",
+                         state_.step));
+  }
+  if (curriculum) {
+    Tell(absl::StrFormat("highest stage solved: %d of %d", state_.solved,
+                         config_.stages.size()));
+  }
+  result.step = state_.step;
+  result.stage = state_.stage;
+  result.solved = state_.solved;
+  result.loss = loss_;
+  result.accuracy = state_.accuracy;
+  result.valid_loss = state_.valid_loss;
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<RunResult> Train(const TrainConfig& config,
+                                const RunOptions& options) {
+  if (options.out.empty()) return InvalidArgument("--out is empty");
+  return Run(config, options).Execute();
+}
+
+double PeakFlops(absl::string_view device_name) {
+  // Vendors' data sheets: dense bf16, fp32 accumulation.
+  if (absl::StrContains(device_name, "H200") ||
+      absl::StrContains(device_name, "H100")) {
+    return 989e12;
+  }
+  if (absl::StrContains(device_name, "A100")) return 312e12;
+  return 0;
+}
+
+}  // namespace lt2::tools
