@@ -1,0 +1,277 @@
+#include "tasks/program.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status.h"
+#include "tasks/sample_rng.h"
+#include "tasks/spec_reader.h"
+
+namespace lt2::tasks {
+namespace {
+
+constexpr int64_t kMaxSwaps = 1 << 18;
+constexpr int64_t kMaxNumbers = 1 << 16;
+
+enum Token : int32_t {
+  kPad = 0,
+  kBit0 = 1,  // kBit0 + 1 is the bit 1.
+  kQuery = 3,
+  kBits = 4,
+  kVars = 5,
+  kMergedNames = 6,  // The first variable's name, merged encoding.
+  kAssign = 6,
+  kOpen = 7,
+  kClose = 8,
+  kComma = 9,
+  kAssert = 10,
+  kEqual = 11,
+  kNewline = 12,
+  kWordsNames = 13,  // The first variable's name, words encoding.
+};
+
+struct Setting {
+  int64_t bits, swaps;
+};
+
+struct Parameters {
+  bool words = false;
+  int64_t variables = 5, numbers = 256;
+  std::vector<int> stages;  // Empty: one setting given by bits and swaps.
+  std::vector<Setting> settings;
+};
+
+int64_t StageSize(int stage) { return int64_t{8} << (stage - 1); }
+
+class Program : public Task {
+ public:
+  explicit Program(Parameters parameters) : p_(std::move(parameters)) {}
+
+  absl::string_view name() const override { return "program"; }
+  int version() const override { return 1; }
+  int64_t vocab_size() const override {
+    return FirstName() + p_.variables + p_.numbers;
+  }
+  int64_t max_length(Split) const override {
+    int64_t longest = 0;
+    for (const Setting& s : p_.settings) {
+      longest = std::max(
+          longest, p_.words ? 2 * s.bits + 4 + 4 * p_.variables + 16 * s.swaps
+                            : s.bits + 2 + 2 * p_.variables + 3 * s.swaps);
+    }
+    return longest;
+  }
+  double chance() const override { return 0.5; }
+
+  std::vector<std::string> group_names() const override {
+    std::vector<std::string> names;
+    for (int stage : p_.stages) names.push_back(absl::StrCat("stage ", stage));
+    return names;
+  }
+
+  nlohmann::json spec() const override {
+    nlohmann::json spec = {{"task", "program"},
+                           {"encoding", p_.words ? "words" : "merged"},
+                           {"variables", p_.variables},
+                           {"numbers", p_.numbers}};
+    if (p_.stages.empty()) {
+      spec["bits"] = p_.settings[0].bits;
+      spec["swaps"] = p_.settings[0].swaps;
+    } else {
+      spec["stages"] = p_.stages;
+    }
+    return spec;
+  }
+
+  absl::Status Generate(Split split, uint64_t seed, int64_t index,
+                        Example* example) const override {
+    LT2_RETURN_IF_ERROR(CheckIndex(index));
+    Philox rng = SampleRng(split, seed, index);
+    const int64_t which =
+        p_.settings.size() == 1
+            ? 0
+            : rng.Below(static_cast<int64_t>(p_.settings.size()));
+    example->inputs.clear();
+    example->targets.clear();
+    Write(p_.settings[which], rng, example);
+    example->groups.clear();
+    if (!p_.stages.empty()) {
+      example->groups.assign(example->inputs.size(),
+                             static_cast<int32_t>(which));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  int32_t FirstName() const { return p_.words ? kWordsNames : kMergedNames; }
+
+  void Write(const Setting& setting, Philox& rng, Example* example) const {
+    const auto emit = [&](int64_t token, int32_t target = kIgnore) {
+      example->inputs.push_back(static_cast<int32_t>(token));
+      example->targets.push_back(target);
+    };
+    const int64_t first_name = FirstName();
+    const int64_t first_number = first_name + p_.variables;
+
+    std::vector<int32_t> bits(setting.bits);
+    for (int32_t& bit : bits) bit = static_cast<int32_t>(rng.Below(2));
+    const std::vector<int64_t> initial = DistinctPlaces(setting.bits, rng);
+
+    emit(kBits);
+    if (p_.words) {
+      emit(kAssign);
+      emit(kOpen);
+    }
+    for (int64_t i = 0; i < setting.bits; ++i) {
+      if (p_.words && i > 0) emit(kComma);
+      emit(kBit0 + bits[i]);
+    }
+    if (p_.words) {
+      emit(kClose);
+      emit(kNewline);
+      WriteList(first_name, p_.variables, nullptr, emit);
+      emit(kAssign);
+      WriteList(first_number, p_.variables, initial.data(), emit);
+      emit(kNewline);
+    } else {
+      emit(kVars);
+      for (int64_t v = 0; v < p_.variables; ++v) {
+        emit(first_name + v);
+        emit(first_number + initial[v]);
+      }
+    }
+
+    std::vector<int64_t> place = initial;
+    for (int64_t swap = 0; swap < setting.swaps; ++swap) {
+      const int64_t x = rng.Below(p_.variables);
+      int64_t y = rng.Below(p_.variables - 1);
+      if (y >= x) ++y;
+      std::swap(place[x], place[y]);
+      if (p_.words) {
+        const int64_t before[] = {x, y}, after[] = {y, x};
+        WriteList(first_name, 2, before, emit);
+        emit(kAssign);
+        WriteList(first_name, 2, after, emit);
+        emit(kNewline);
+        emit(kAssert);
+        emit(kBits);
+        emit(kOpen);
+        emit(first_name);
+        emit(kClose);
+        emit(kEqual);
+      } else {
+        emit(first_name + x);
+        emit(first_name + y);
+      }
+      emit(kQuery, kBit0 + bits[place[0]]);
+      if (p_.words) emit(kNewline);
+    }
+  }
+
+  // first + items[0] , first + items[1] , ...; items = 0, 1, ... if null.
+  template <typename Emit>
+  static void WriteList(int64_t first, int64_t count, const int64_t* items,
+                        const Emit& emit) {
+    for (int64_t i = 0; i < count; ++i) {
+      if (i > 0) emit(kComma);
+      emit(first + (items == nullptr ? i : items[i]));
+    }
+  }
+
+  std::vector<int64_t> DistinctPlaces(int64_t bits, Philox& rng) const {
+    std::vector<int64_t> places;
+    while (static_cast<int64_t>(places.size()) < p_.variables) {
+      const int64_t place = rng.Below(bits);
+      if (std::find(places.begin(), places.end(), place) == places.end()) {
+        places.push_back(place);
+      }
+    }
+    return places;
+  }
+
+  Parameters p_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
+    const nlohmann::json& spec, const TaskOptions& options) {
+  SpecReader reader(spec, options.path);
+  reader.String("task", "program");
+  Parameters p;
+  p.words = reader.Choice("encoding", "merged", {"merged", "words"}) == "words";
+  p.variables = reader.Int("variables", 5, 2, 26);
+  p.numbers = reader.Int("numbers", 256, 2, kMaxNumbers);
+  const int forms = reader.Has("stage") + reader.Has("stages") +
+                    (reader.Has("bits") || reader.Has("swaps"));
+  if (forms > 1) {
+    reader.Fail(reader.Has("stage") ? "stage" : "stages",
+                "give one of stage, stages, and bits with swaps");
+  }
+  if (reader.Has("stages")) {
+    const nlohmann::json& list = reader.Array("stages");
+    if (list.empty()) reader.Fail("stages", "must not be empty");
+    for (size_t i = 0; i < list.size(); ++i) {
+      // One-key object, so that the checks of Int() serve elements too.
+      const std::string key = absl::StrCat("stages[", i, "]");
+      const nlohmann::json element = {{key, list[i]}};
+      SpecReader item(element, options.path);
+      p.stages.push_back(
+          static_cast<int>(item.RequiredInt(key, 1, kProgramStages)));
+      reader.Fail(item.Finish());
+      const int64_t size = StageSize(p.stages.back());
+      p.settings.push_back({size, size});
+    }
+  } else if (reader.Has("stage")) {
+    const int64_t size = StageSize(
+        static_cast<int>(reader.RequiredInt("stage", 1, kProgramStages)));
+    p.settings.push_back({size, size});
+  } else {
+    const int64_t bits = reader.RequiredInt("bits", 2, kMaxNumbers);
+    const int64_t swaps = reader.Int("swaps", bits, 1, kMaxSwaps);
+    p.settings.push_back({bits, swaps});
+  }
+  const char* key = reader.Has("bits") ? "bits" : "numbers";
+  for (const Setting& s : p.settings) {
+    if (s.bits > p.numbers) {
+      reader.Fail(key, "bits (", s.bits, ") must be <= numbers (", p.numbers,
+                  ")");
+    }
+    if (s.bits < p.variables) {
+      reader.Fail(reader.Has("bits") ? "bits" : "variables", "bits (", s.bits,
+                  ") must be >= variables (", p.variables,
+                  "), which point to distinct places");
+    }
+  }
+  LT2_RETURN_IF_ERROR(reader.Finish());
+  return std::make_unique<Program>(std::move(p));
+}
+
+std::string ProgramText(const std::vector<int32_t>& tokens, bool words,
+                        int64_t variables) {
+  static constexpr const char* kWords[] = {
+      "", "0", "1", "?", "bits", "", "=", "[", "]", ",", "assert", "==", "\n"};
+  const int32_t first_name = words ? kWordsNames : kMergedNames;
+  std::string text;
+  for (int32_t token : tokens) {
+    if (token == kPad) continue;
+    if (!text.empty() && text.back() != '\n' && !(words && token == kNewline)) {
+      text += ' ';
+    }
+    if (token >= first_name + variables) {
+      absl::StrAppend(&text, words ? "" : "#", token - first_name - variables);
+    } else if (token >= first_name) {
+      text += static_cast<char>('a' + token - first_name);
+    } else if (token == kVars) {
+      text += "VARS";
+    } else if (token == kBits && !words) {
+      text += "BITS";
+    } else {
+      text += kWords[token];
+    }
+  }
+  return text;
+}
+
+}  // namespace lt2::tasks

@@ -1,0 +1,196 @@
+#include "tasks/text.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "kernels/core/status.h"
+#include "tasks/sample_rng.h"
+#include "tasks/spec_reader.h"
+#include "tasks/text_file.h"
+
+namespace lt2::tasks {
+namespace {
+
+constexpr int64_t kMaxLength = 1 << 24;
+constexpr double kDefaultValidFraction = 0.05;
+
+struct Parameters {
+  int64_t length = 0;
+  std::vector<std::string> train_files, valid_files, test_files;
+  double valid_fraction = 0;  // 0: valid_files are given.
+};
+
+class Text : public Task {
+ public:
+  // The streams begin with a 0 byte. An empty `test` stands for `valid`.
+  Text(Parameters parameters, std::string train, std::string valid,
+       std::string test)
+      : p_(std::move(parameters)),
+        train_(std::move(train)),
+        valid_(std::move(valid)),
+        test_(std::move(test)) {}
+
+  absl::string_view name() const override { return "text"; }
+  int version() const override { return 1; }
+  int64_t vocab_size() const override { return 256; }
+  int64_t max_length(Split) const override { return p_.length; }
+  double chance() const override { return 1.0 / 256; }
+
+  int64_t num_examples(Split split) const override {
+    if (split == Split::kTrain) return -1;
+    return (Targets(split) + p_.length - 1) / p_.length;
+  }
+
+  nlohmann::json spec() const override {
+    nlohmann::json spec = {{"task", "text"},
+                           {"length", p_.length},
+                           {"train_files", p_.train_files}};
+    if (p_.valid_fraction > 0) {
+      spec["valid_fraction"] = p_.valid_fraction;
+    } else {
+      spec["valid_files"] = p_.valid_files;
+    }
+    if (!p_.test_files.empty()) spec["test_files"] = p_.test_files;
+    return spec;
+  }
+
+  absl::Status Generate(Split split, uint64_t seed, int64_t index,
+                        Example* example) const override {
+    LT2_RETURN_IF_ERROR(CheckIndex(index));
+    const bool train = split == Split::kTrain;
+    const std::string& stream = Stream(split);
+    int64_t begin;
+    if (train) {
+      begin = Position(seed, index);
+    } else {
+      if (index >= num_examples(split)) {
+        return absl::OutOfRangeError(
+            absl::StrCat("text: the ", Name(split), " split has ",
+                         num_examples(split), " examples, asked for ", index));
+      }
+      begin = index * p_.length;
+    }
+    const int64_t length = std::min(p_.length, Targets(split) - begin);
+    example->inputs.resize(length);
+    example->targets.resize(length);
+    example->groups.clear();
+    for (int64_t t = 0; t < length; ++t) {
+      const auto target = static_cast<unsigned char>(stream[begin + t + 1]);
+      example->inputs[t] = static_cast<unsigned char>(stream[begin + t]);
+      example->targets[t] = target == 0 && !train ? kIgnore : target;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string& Stream(Split split) const {
+    if (split == Split::kTrain) return train_;
+    return split == Split::kTest && !test_.empty() ? test_ : valid_;
+  }
+
+  int64_t Targets(Split split) const {
+    return static_cast<int64_t>(Stream(split).size()) - 1;
+  }
+
+  // Uniform over the windows. A stream has at most 2^32 bytes a file but may
+  // have several, so 64 random bits are reduced; the bias is below 2^-30.
+  int64_t Position(uint64_t seed, int64_t index) const {
+    Philox rng = SampleRng(Split::kTrain, seed, index);
+    const uint64_t windows = Targets(Split::kTrain) - p_.length + 1;
+    return static_cast<int64_t>(rng.Next64() % windows);
+  }
+
+  Parameters p_;
+  std::string train_, valid_, test_;
+};
+
+std::string Join(absl::string_view directory, const std::string& name) {
+  if (directory.empty() || (!name.empty() && name[0] == '/')) return name;
+  return absl::StrCat(directory, "/", name);
+}
+
+absl::Status ReadFiles(const std::vector<std::string>& names,
+                       absl::string_view directory, std::string* stream) {
+  for (const std::string& name : names) {
+    LT2_ASSIGN_OR_RETURN(const std::string text,
+                         ReadTextFile(Join(directory, name)));
+    LT2_RETURN_IF_ERROR(Annotate(AppendDocuments(text, stream), name));
+  }
+  return absl::OkStatus();
+}
+
+// Cuts the end of `train` off into `valid`.
+absl::Status CutValid(double fraction, std::string* train, std::string* valid) {
+  const size_t size = train->size();
+  const size_t wanted =
+      static_cast<size_t>(static_cast<double>(size) * (1.0 - fraction));
+  size_t cut = train->find('\0', std::max<size_t>(wanted, 1));
+  if (cut != std::string::npos) {
+    *valid = train->substr(cut);
+    train->resize(cut);
+    return absl::OkStatus();
+  }
+  const size_t newline = train->find('\n', wanted);
+  if (newline == std::string::npos || newline + 1 >= size) {
+    return InvalidArgument("no document or line begins in the last part");
+  }
+  *valid = absl::StrCat(absl::string_view("\0", 1), train->substr(newline + 1));
+  train->resize(newline + 1);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Task>> CreateText(const nlohmann::json& spec,
+                                                 const TaskOptions& options) {
+  SpecReader reader(spec, options.path);
+  reader.String("task", "text");
+  Parameters p;
+  p.length = reader.Int("length", 256, 1, kMaxLength);
+  p.train_files = reader.StringList("train_files");
+  p.valid_files = reader.StringList("valid_files");
+  p.test_files = reader.StringList("test_files");
+  if (p.train_files.empty()) {
+    reader.Fail("train_files", "must name at least one file");
+  }
+  const double fraction =
+      reader.Double("valid_fraction", kDefaultValidFraction, 1e-6, 0.9);
+  if (p.valid_files.empty()) {
+    p.valid_fraction = fraction;
+  } else if (reader.Has("valid_fraction")) {
+    reader.Fail("valid_fraction", "cannot be given together with valid_files");
+  }
+  LT2_RETURN_IF_ERROR(reader.Finish());
+
+  std::string train, valid, test;
+  const absl::string_view directory = options.data_dir;
+  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.train_files, directory, &train),
+                               reader.Path("train_files")));
+  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.valid_files, directory, &valid),
+                               reader.Path("valid_files")));
+  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.test_files, directory, &test),
+                               reader.Path("test_files")));
+  if (p.valid_fraction > 0) {
+    LT2_RETURN_IF_ERROR(Annotate(CutValid(p.valid_fraction, &train, &valid),
+                                 reader.Path("valid_fraction")));
+  }
+  if (static_cast<int64_t>(train.size()) <= p.length) {
+    reader.Fail("length", "must be < the bytes of training text (",
+                train.size(), "), got ", p.length);
+  }
+  if (!p.valid_files.empty() && valid.empty()) {
+    reader.Fail("valid_files", "hold no text");
+  }
+  if (!p.test_files.empty() && test.empty()) {
+    reader.Fail("test_files", "hold no text");
+  }
+  LT2_RETURN_IF_ERROR(reader.Finish());
+  return std::make_unique<Text>(std::move(p), std::move(train),
+                                std::move(valid), std::move(test));
+}
+
+}  // namespace lt2::tasks
