@@ -100,6 +100,11 @@ class Context {
   void ParallelFor(int64_t n, int64_t grain,
                    const std::function<void(int64_t, int64_t)>& body);
 
+  // Operators with matrix products, attention or recurrences add what they do
+  // here (a multiply-add counts as two), which checks the accounting formulas.
+  void CountFlops(int64_t n) { flops_ += n; }
+  int64_t flops() const { return flops_; }
+
   // The CUDA stream (a cudaStream_t) and cuBLASLt handle; null on the CPU.
   void* stream() const { return stream_; }
   void* cublas() const { return cublas_; }
@@ -115,6 +120,7 @@ class Context {
   std::unique_ptr<ThreadPool> pool_;
   void* stream_ = nullptr;
   void* cublas_ = nullptr;
+  int64_t flops_ = 0;
 };
 
 // A captured sequence of GPU work that is launched again as one.

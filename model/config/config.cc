@@ -1,0 +1,165 @@
+#include "model/config/config.h"
+
+#include <cmath>
+
+#include "model/io/json_reader.h"
+
+namespace lt2::model {
+namespace {
+
+constexpr int64_t kMaxExtent = int64_t{1} << 24;
+
+// Reads a delta-rule shape; zeros of `defaults` mean "from the model".
+DeltaRuleConfig ReadDeltaRule(JsonReader reader, DeltaRuleConfig defaults) {
+  DeltaRuleConfig c;
+  c.n_heads = reader.Int("n_heads", defaults.n_heads, 1, 1024);
+  c.n_v_heads = reader.Int("n_v_heads", c.n_heads, 1, 1024);
+  c.key_dim = reader.Int("key_dim", defaults.key_dim, 1, kMaxExtent);
+  c.expand_v = reader.Float("expand_v", defaults.expand_v, 1e-3, 64);
+  c.conv_size = reader.Int("conv_size", c.conv_size, 1, 16);
+  c.allow_neg_eigval =
+      reader.Bool("allow_neg_eigval", defaults.allow_neg_eigval);
+  if (!reader.status().ok()) return c;
+  if (c.key_dim % c.n_heads != 0) {
+    reader.Fail(
+        "key_dim",
+        absl::StrCat(c.key_dim, " is no multiple of n_heads ", c.n_heads));
+  } else if (c.n_v_heads % c.n_heads != 0) {
+    reader.Fail(
+        "n_v_heads",
+        absl::StrCat(c.n_v_heads, " is no multiple of n_heads ", c.n_heads));
+  } else if (c.d_v() < 1 || std::abs(c.expand_v * static_cast<double>(c.d_k()) -
+                                     static_cast<double>(c.d_v())) > 1e-9) {
+    reader.Fail("expand_v", absl::StrCat(c.expand_v, " x d_k ", c.d_k(),
+                                         " is not a positive integer"));
+  }
+  return c;
+}
+
+nlohmann::json WriteDeltaRule(const DeltaRuleConfig& c) {
+  return {{"n_heads", c.n_heads},     {"n_v_heads", c.n_v_heads},
+          {"key_dim", c.key_dim},     {"expand_v", c.expand_v},
+          {"conv_size", c.conv_size}, {"allow_neg_eigval", c.allow_neg_eigval}};
+}
+
+}  // namespace
+
+int64_t FfnHidden(int64_t dim, double multiplier, int64_t multiple_of) {
+  int64_t hidden = 2 * (4 * dim) / 3;
+  hidden = static_cast<int64_t>(static_cast<double>(hidden) * multiplier);
+  return (hidden + multiple_of - 1) / multiple_of * multiple_of;
+}
+
+absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
+                                                  absl::string_view path) {
+  JsonReader r(json, path);
+  ModelConfig c;
+  r.Require({"vocab_size"});
+  c.vocab_size = r.Int("vocab_size", 1, 1, kMaxExtent);
+  c.dim = r.Int("dim", c.dim, 1, kMaxExtent);
+  c.n_layers = r.Int("n_layers", c.n_layers, 1, 1024);
+  c.n_heads = r.Int("n_heads", c.n_heads, 1, 1024);
+  c.n_kv_heads = r.Int("n_kv_heads", c.n_heads, 1, 1024);
+  c.layer_pattern = r.String("layer_pattern", c.layer_pattern);
+  c.attention_pattern = r.String("attention_pattern", c.attention_pattern);
+  c.default_sliding_window =
+      r.Int("default_sliding_window", c.default_sliding_window, 1);
+  c.pattern_seed = static_cast<uint64_t>(r.Int("pattern_seed", 0, 0));
+  c.loop_count = r.Int("loop_count", c.loop_count, 1, 1024);
+  c.use_residual = r.Bool("use_residual", c.use_residual);
+  c.use_attn_gate = r.Bool("use_attn_gate", c.use_attn_gate);
+  c.use_ffn = r.Bool("use_ffn", c.use_ffn);
+  c.multiple_of = r.Int("multiple_of", c.multiple_of, 1, kMaxExtent);
+  c.ffn_dim_multiplier =
+      r.Float("ffn_dim_multiplier", c.ffn_dim_multiplier, 1e-3, 64);
+  c.ffn_hidden =
+      r.Int("ffn_hidden", FfnHidden(c.dim, c.ffn_dim_multiplier, c.multiple_of),
+            1, kMaxExtent);
+  c.norm_eps = r.Float("norm_eps", c.norm_eps, 0, 1);
+  c.use_rope = r.Bool("use_rope", c.use_rope);
+  c.rope_theta = r.Float("rope_theta", c.rope_theta, 1, 1e12);
+  c.rope_layout = r.Enum<kernels::RopeLayout>(
+      "rope_layout", c.rope_layout,
+      {{"interleaved", kernels::RopeLayout::kInterleaved},
+       {"half_split", kernels::RopeLayout::kHalfSplit}});
+  c.weight_tying = r.Bool("weight_tying", c.weight_tying);
+  DeltaRuleConfig defaults;
+  defaults.n_heads = c.n_heads;
+  defaults.key_dim = 3 * c.dim / 4;
+  defaults.expand_v = 2;
+  c.gdn = ReadDeltaRule(r.Object("gdn"), defaults);
+  defaults.key_dim = c.dim;
+  defaults.expand_v = 1;
+  c.deltanet = ReadDeltaRule(r.Object("deltanet"), defaults);
+  LT2_RETURN_IF_ERROR(r.Finish());
+
+  auto fail = [&](absl::string_view key, const std::string& message) {
+    return InvalidArgument(r.PathOf(key), ": ", message);
+  };
+  if (c.dim % c.n_heads != 0) {
+    return fail("n_heads",
+                absl::StrCat(c.n_heads, " does not divide dim ", c.dim));
+  }
+  if (c.n_heads % c.n_kv_heads != 0) {
+    return fail(
+        "n_kv_heads",
+        absl::StrCat(c.n_kv_heads, " does not divide n_heads ", c.n_heads));
+  }
+  if (c.use_rope && c.head_dim() % 2 != 0) {
+    return fail("dim", absl::StrCat("head dimension ", c.head_dim(),
+                                    " is odd, which rope cannot rotate"));
+  }
+  const auto types = ParseLayerPattern(c.layer_pattern, c.n_layers);
+  if (!types.ok()) {
+    return fail("layer_pattern", std::string(types.status().message()));
+  }
+  const auto windows = AttentionPattern::Parse(
+      c.attention_pattern, c.n_layers, c.loop_count, c.default_sliding_window);
+  if (!windows.ok()) {
+    return fail("attention_pattern", std::string(windows.status().message()));
+  }
+  return c;
+}
+
+nlohmann::json ModelConfig::ToJson() const {
+  return {
+      {"vocab_size", vocab_size},
+      {"dim", dim},
+      {"n_layers", n_layers},
+      {"n_heads", n_heads},
+      {"n_kv_heads", n_kv_heads},
+      {"layer_pattern", layer_pattern},
+      {"attention_pattern", attention_pattern},
+      {"default_sliding_window", default_sliding_window},
+      {"pattern_seed", pattern_seed},
+      {"loop_count", loop_count},
+      {"use_residual", use_residual},
+      {"use_attn_gate", use_attn_gate},
+      {"use_ffn", use_ffn},
+      {"ffn_hidden", ffn_hidden},
+      {"multiple_of", multiple_of},
+      {"ffn_dim_multiplier", ffn_dim_multiplier},
+      {"norm_eps", norm_eps},
+      {"use_rope", use_rope},
+      {"rope_theta", rope_theta},
+      {"rope_layout", rope_layout == kernels::RopeLayout::kInterleaved
+                          ? "interleaved"
+                          : "half_split"},
+      {"weight_tying", weight_tying},
+      {"gdn", WriteDeltaRule(gdn)},
+      {"deltanet", WriteDeltaRule(deltanet)},
+  };
+}
+
+std::vector<std::string> ModelConfig::LayerTypes() const {
+  // FromJson has checked it.
+  return ParseLayerPattern(layer_pattern, n_layers).value();
+}
+
+AttentionPattern ModelConfig::Windows() const {
+  return AttentionPattern::Parse(attention_pattern, n_layers, loop_count,
+                                 default_sliding_window)
+      .value();
+}
+
+}  // namespace lt2::model

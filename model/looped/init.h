@@ -1,0 +1,32 @@
+// Allocates parameters and gives them their first values (paper.md 1.5).
+//
+// A value is a function of (seed, parameter name, element index) alone: the
+// same on every machine, whatever the order of parameters.
+
+#ifndef LT2_MODEL_LOOPED_INIT_H_
+#define LT2_MODEL_LOOPED_INIT_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/core/context.h"
+#include "model/mixers/mixer.h"
+
+namespace lt2::model {
+
+// The first values of a parameter.
+std::vector<float> InitialValues(const DeclaredParameter& parameter,
+                                 uint64_t seed);
+
+// Allocates value and compute (and a zero grad if `training`) on ctx's device.
+// Matrices get a bf16 compute copy on a GPU; all else computes in f32.
+absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
+                         DeclaredParameter* parameter);
+
+// Replaces the values and refreshes the compute copy.
+absl::Status SetValues(Context& ctx, absl::Span<const float> values,
+                       Parameter* parameter);
+
+}  // namespace lt2::model
+
+#endif  // LT2_MODEL_LOOPED_INIT_H_

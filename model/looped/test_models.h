@@ -1,0 +1,107 @@
+// Small models for tests: every mixer and pattern at a size where a whole
+// forward pass takes milliseconds.
+
+#ifndef LT2_MODEL_LOOPED_TEST_MODELS_H_
+#define LT2_MODEL_LOOPED_TEST_MODELS_H_
+
+#include <string>
+#include <vector>
+
+#include "kernels/core/philox.h"
+#include "kernels/core/testing.h"
+#include "model/looped/looped_model.h"
+
+namespace lt2::model {
+
+struct TestModel {
+  std::string name;
+  nlohmann::json json;
+};
+
+// The kinds of model that tests run through. `dim` 32 suits the CPU; a GPU
+// needs 64 (heads of 32: multiples of 16).
+inline std::vector<TestModel> TestModels(int64_t dim) {
+  const nlohmann::json base = {{"vocab_size", 29},
+                               {"dim", dim},
+                               {"n_layers", 2},
+                               {"n_heads", 2},
+                               {"loop_count", 3},
+                               {"multiple_of", 16},
+                               {"gdn", {{"key_dim", dim}, {"expand_v", 2}}},
+                               {"default_sliding_window", 5}};
+  auto with = [&](nlohmann::json changes) {
+    nlohmann::json json = base;
+    json.update(changes);
+    return json;
+  };
+  return {
+      {"full", with({{"layer_pattern", "full"}})},
+      {"grouped_gated", with({{"layer_pattern", "full"},
+                              {"n_kv_heads", 1},
+                              {"use_attn_gate", true},
+                              {"rope_layout", "half_split"},
+                              {"weight_tying", false}})},
+      {"window", with({{"layer_pattern", "window"}})},
+      {"coarse_to_fine", with({{"attention_pattern", "full->SWA=7->SWA=3"}})},
+      {"gdn", with({{"layer_pattern", "gdn"}})},
+      {"gdn_negative", with({{"layer_pattern", "gdn"},
+                             {"gdn",
+                              {{"key_dim", dim},
+                               {"expand_v", 1},
+                               {"n_heads", 2},
+                               {"n_v_heads", 4},
+                               {"allow_neg_eigval", true}}}})},
+      {"deltanet", with({{"layer_pattern", "deltanet"}})},
+      {"full_gdn", with({{"layer_pattern", "interleaved:1:1:gdn:full"},
+                         {"use_ffn", false},
+                         {"use_residual", false}})},
+  };
+}
+
+// A model whose loop gates and attention gates are not at their zero start.
+inline std::unique_ptr<LoopedModel> MakeModel(Context& ctx,
+                                              const nlohmann::json& json,
+                                              bool training) {
+  const auto config = ModelConfig::FromJson(json, "model");
+  LT2_CHECK(config.ok(), config.status().ToString());
+  auto model = LoopedModel::Create(ctx, *config, 5, training);
+  LT2_CHECK(model.ok(), model.status().ToString());
+  for (Parameter* p : (*model)->parameters()) {
+    if (p->name.find("residual_weight") == std::string::npos &&
+        p->name.find("wg.weight") == std::string::npos) {
+      continue;
+    }
+    const Tensor moved = testing::ToTensor(
+        ctx, DType::kF32, p->value.shape(),
+        testing::Uniform(p->name.size(), p->value.numel(), -0.3, 0.3));
+    LT2_CHECK_OK(ctx.Copy(moved, &p->value));
+    if (p->compute.dtype() == DType::kBF16) {
+      const Tensor rounded = testing::ToTensor(
+          ctx, DType::kBF16, p->value.shape(), testing::ToDoubles(ctx, moved));
+      LT2_CHECK_OK(ctx.Copy(rounded, &p->compute));
+    }
+  }
+  return std::move(model).value();
+}
+
+// Uniform token ids [batch, seq].
+inline Tensor RandomIds(Context& ctx, int64_t batch, int64_t seq, int64_t vocab,
+                        uint64_t seed) {
+  Philox rng(seed, 0);
+  std::vector<double> ids;
+  for (int64_t i = 0; i < batch * seq; ++i) ids.push_back(rng.Below(vocab));
+  return testing::ToTensor(ctx, DType::kI32, {batch, seq}, ids);
+}
+
+// Logits as doubles; aborts on an error.
+inline std::vector<double> LogitsOf(LoopedModel& model, const Tensor& ids,
+                                    const ForwardOptions& options = {}) {
+  Tape tape(model.ctx(), Tape::kInference);
+  const Var logits = model.Logits(tape, ids, options);
+  LT2_CHECK(tape.ok(), tape.status().ToString());
+  return testing::ToDoubles(model.ctx(), logits.value());
+}
+
+}  // namespace lt2::model
+
+#endif  // LT2_MODEL_LOOPED_TEST_MODELS_H_
