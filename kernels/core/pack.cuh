@@ -5,7 +5,7 @@
 //   LoadPack<V>(pointer, x);      // pointer aligned to 16 bytes if V > 1
 //   StorePack<V>(pointer, x);
 //
-// Kernels are compiled for V = 1 and V = kPackSize; PackSize picks one.
+// Kernels have code for V = 1 and V = kPackSize; CanPack says which to use.
 
 #ifndef LT2_KERNELS_CORE_PACK_CUH_
 #define LT2_KERNELS_CORE_PACK_CUH_
@@ -39,14 +39,18 @@ __device__ __forceinline__ void StorePack(T* to, const float (&from)[V]) {
   *reinterpret_cast<Pack<T, V>*>(to) = pack;
 }
 
-// True if rows of `dim` elements that start at these addresses can be read in
-// packs: dim is a multiple of kPackSize and every address (null counts as one)
-// of 16 bytes.
-inline bool CanPack(int64_t dim, std::initializer_list<const void*> addresses) {
+// True if every address (null counts as one) is a multiple of 16.
+inline bool Aligned(std::initializer_list<const void*> addresses) {
   for (const void* address : addresses) {
     if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
   }
-  return dim % kPackSize == 0;
+  return true;
+}
+
+// True if rows of `dim` elements that start at these addresses can be read in
+// packs.
+inline bool CanPack(int64_t dim, std::initializer_list<const void*> addresses) {
+  return dim % kPackSize == 0 && Aligned(addresses);
 }
 
 }  // namespace lt2::cuda

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "kernels/core/column_sum.cuh"
+#include "kernels/core/math.cuh"
 #include "kernels/core/pack.cuh"
 #include "kernels/norm/norm_internal.h"
 
@@ -19,16 +20,14 @@ constexpr int kThreads = 256;
 constexpr int kWarpMaxDim = 1024;
 constexpr int64_t kMaxBlocks = 512;
 
-// What the kernels need of a gate: act(g) and act'(g).
+// act(g) and act'(g) of a gate.
 __device__ __forceinline__ float GateValue(bool silu, float g) {
-  const float e = expf(-fabsf(g));
-  const float s = (g < 0.0f ? e : 1.0f) / (1.0f + e);
+  const float s = cuda::Sigmoid(g);
   return silu ? g * s : s;
 }
 __device__ __forceinline__ float GateSlope(bool silu, float g) {
-  const float e = expf(-fabsf(g));
-  const float s = (g < 0.0f ? e : 1.0f) / (1.0f + e);
-  return silu ? s * (1.0f + g * (1.0f - s)) : s * (1.0f - s);
+  const float s = cuda::Sigmoid(g);
+  return silu ? cuda::SiluSlope(g, s) : s * (1.0f - s);
 }
 
 // Sum over the threads of a group; every thread gets it. All threads of the
