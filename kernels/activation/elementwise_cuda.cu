@@ -102,7 +102,7 @@ using DeviceT = typename cuda::DeviceType<H>::type;
 
 template <typename H>
 absl::Status RunSilu(Context& ctx, const SiluArgs& args, const Tensor& y) {
-  return Map(ctx, y.numel(), cuda::Aligned({args.x.raw(), y.raw()}),
+  return Map(ctx, y.numel(), cuda::Aligned(args.x.raw(), y.raw()),
              SiluMap<DeviceT<H>>{cuda::Data<H>(args.x), cuda::Data<H>(y)});
 }
 
@@ -110,7 +110,7 @@ template <typename H>
 absl::Status RunSiluGrad(Context& ctx, const SiluGradArgs& args,
                          const Tensor& dx) {
   return Map(
-      ctx, dx.numel(), cuda::Aligned({args.x.raw(), args.dy.raw(), dx.raw()}),
+      ctx, dx.numel(), cuda::Aligned(args.x.raw(), args.dy.raw(), dx.raw()),
       SiluGradMap<DeviceT<H>>{cuda::Data<H>(args.x), cuda::Data<H>(args.dy),
                               cuda::Data<H>(dx)});
 }
@@ -118,7 +118,7 @@ absl::Status RunSiluGrad(Context& ctx, const SiluGradArgs& args,
 template <typename H, typename G>
 absl::Status RunSigmoid(Context& ctx, const SigmoidArgs& args,
                         const Tensor& y) {
-  return Map(ctx, y.numel(), cuda::Aligned({args.x.raw(), y.raw()}),
+  return Map(ctx, y.numel(), cuda::Aligned(args.x.raw(), y.raw()),
              SigmoidMap<DeviceT<H>, DeviceT<G>>{cuda::Data<H>(args.x),
                                                 cuda::Data<G>(y), args.scale});
 }
@@ -127,7 +127,7 @@ template <typename H, typename G>
 absl::Status RunSigmoidGrad(Context& ctx, const SigmoidGradArgs& args,
                             const Tensor& dx) {
   return Map(ctx, dx.numel(),
-             cuda::Aligned({args.x.raw(), args.dy.raw(), dx.raw()}),
+             cuda::Aligned(args.x.raw(), args.dy.raw(), dx.raw()),
              SigmoidGradMap<DeviceT<H>, DeviceT<G>>{
                  cuda::Data<H>(args.x), cuda::Data<G>(args.dy),
                  cuda::Data<H>(dx), args.scale});
@@ -135,8 +135,7 @@ absl::Status RunSigmoidGrad(Context& ctx, const SigmoidGradArgs& args,
 
 template <typename H>
 absl::Status RunAdd(Context& ctx, const AddArgs& args, const Tensor& y) {
-  return Map(ctx, y.numel(),
-             cuda::Aligned({args.a.raw(), args.b.raw(), y.raw()}),
+  return Map(ctx, y.numel(), cuda::Aligned(args.a.raw(), args.b.raw(), y.raw()),
              AddMap<DeviceT<H>>{cuda::Data<H>(args.a), cuda::Data<H>(args.b),
                                 cuda::Data<H>(y)});
 }
@@ -144,7 +143,7 @@ absl::Status RunAdd(Context& ctx, const AddArgs& args, const Tensor& y) {
 template <typename H, typename G>
 absl::Status RunCast(Context& ctx, const CastArgs& args, const Tensor& y) {
   return Map(
-      ctx, y.numel(), cuda::Aligned({args.x.raw(), y.raw()}),
+      ctx, y.numel(), cuda::Aligned(args.x.raw(), y.raw()),
       CastMap<DeviceT<H>, DeviceT<G>>{cuda::Data<H>(args.x), cuda::Data<G>(y)});
 }
 

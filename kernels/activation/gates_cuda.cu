@@ -146,7 +146,7 @@ using DeviceT = typename cuda::DeviceType<H>::type;
 template <typename H>
 absl::Status RunSwiGlu(Context& ctx, const SwiGluArgs& args, const Tensor& y) {
   return Map(ctx, y.numel(),
-             cuda::Aligned({args.gate.raw(), args.up.raw(), y.raw()}),
+             cuda::Aligned(args.gate.raw(), args.up.raw(), y.raw()),
              SwiGluMap<DeviceT<H>>{cuda::Data<H>(args.gate),
                                    cuda::Data<H>(args.up), cuda::Data<H>(y)});
 }
@@ -155,8 +155,8 @@ template <typename H>
 absl::Status RunSwiGluGrad(Context& ctx, const SwiGluGradArgs& args,
                            const SwiGluGradResults& results) {
   return Map(ctx, args.gate.numel(),
-             cuda::Aligned({args.gate.raw(), args.up.raw(), args.dy.raw(),
-                            results.dgate.raw(), results.dup.raw()}),
+             cuda::Aligned(args.gate.raw(), args.up.raw(), args.dy.raw(),
+                           results.dgate.raw(), results.dup.raw()),
              SwiGluGradMap<DeviceT<H>>{
                  cuda::Data<H>(args.gate), cuda::Data<H>(args.up),
                  cuda::Data<H>(args.dy), cuda::Data<H>(results.dgate),
@@ -167,7 +167,7 @@ template <typename H>
 absl::Status RunSigmoidGate(Context& ctx, const SigmoidGateArgs& args,
                             const Tensor& y) {
   return Map(
-      ctx, y.numel(), cuda::Aligned({args.x.raw(), args.gate.raw(), y.raw()}),
+      ctx, y.numel(), cuda::Aligned(args.x.raw(), args.gate.raw(), y.raw()),
       SigmoidGateMap<DeviceT<H>>{cuda::Data<H>(args.x),
                                  cuda::Data<H>(args.gate), cuda::Data<H>(y)});
 }
@@ -176,8 +176,8 @@ template <typename H>
 absl::Status RunSigmoidGateGrad(Context& ctx, const SigmoidGateGradArgs& args,
                                 const SigmoidGateGradResults& results) {
   return Map(ctx, args.x.numel(),
-             cuda::Aligned({args.x.raw(), args.gate.raw(), args.dy.raw(),
-                            results.dx.raw(), results.dgate.raw()}),
+             cuda::Aligned(args.x.raw(), args.gate.raw(), args.dy.raw(),
+                           results.dx.raw(), results.dgate.raw()),
              SigmoidGateGradMap<DeviceT<H>>{
                  cuda::Data<H>(args.x), cuda::Data<H>(args.gate),
                  cuda::Data<H>(args.dy), cuda::Data<H>(results.dx),
@@ -189,7 +189,7 @@ absl::Status RunScaledAdd(Context& ctx, const ScaledAddArgs& args,
                           const Tensor& y) {
   const int64_t dim = args.a.dim(-1);
   const bool pack =
-      cuda::CanPack(dim, {args.a.raw(), args.b.raw(), args.rho.raw(), y.raw()});
+      cuda::CanPack(dim, args.a.raw(), args.b.raw(), args.rho.raw(), y.raw());
   return Map(ctx, y.numel(), pack,
              ScaledAddMap<DeviceT<H>>{
                  cuda::Data<H>(args.a), cuda::Data<H>(args.b),
@@ -256,9 +256,8 @@ absl::Status ScaledAddCuda(Context& ctx, const ScaledAddArgs& args,
 absl::Status ScaledAddGradCuda(Context& ctx, const ScaledAddGradArgs& args,
                                const ScaledAddGradResults& results) {
   constexpr int V = cuda::kPackSize;
-  const bool pack = cuda::CanPack(
-      args.b.dim(-1),
-      {args.b.raw(), args.dy.raw(), args.rho.raw(), results.db.raw()});
+  const bool pack = cuda::CanPack(args.b.dim(-1), args.b.raw(), args.dy.raw(),
+                                  args.rho.raw(), results.db.raw());
   if (IsBF16(args.b)) {
     return pack ? RunScaledAddGrad<BFloat16, V>(ctx, args, results)
                 : RunScaledAddGrad<BFloat16, 1>(ctx, args, results);

@@ -1,5 +1,5 @@
-// Pack: a few consecutive elements that a thread loads and stores at once, in
-// 16-byte accesses, and works on as floats.
+// Pack: a few consecutive elements (a power of two) that a thread loads and
+// stores at once, in accesses of at most 16 bytes, and works on as floats.
 //
 //   float x[V];
 //   LoadPack<V>(pointer, x);      // pointer aligned to 16 bytes if V > 1
@@ -10,7 +10,7 @@
 #ifndef LT2_KERNELS_CORE_PACK_CUH_
 #define LT2_KERNELS_CORE_PACK_CUH_
 
-#include <initializer_list>
+#include <cstdint>
 
 #include "kernels/core/cuda_util.cuh"
 
@@ -20,7 +20,7 @@ namespace lt2::cuda {
 inline constexpr int kPackSize = 8;
 
 template <typename T, int V>
-struct alignas(V == 1 ? sizeof(T) : 16) Pack {
+struct alignas(V * sizeof(T) < 16 ? V * sizeof(T) : 16) Pack {
   T value[V];
 };
 
@@ -40,17 +40,16 @@ __device__ __forceinline__ void StorePack(T* to, const float (&from)[V]) {
 }
 
 // True if every address (null counts as one) is a multiple of 16.
-inline bool Aligned(std::initializer_list<const void*> addresses) {
-  for (const void* address : addresses) {
-    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
-  }
-  return true;
+template <typename... Pointers>
+bool Aligned(Pointers... addresses) {
+  return ((reinterpret_cast<uintptr_t>(addresses) % 16 == 0) && ...);
 }
 
 // True if rows of `dim` elements that start at these addresses can be read in
 // packs.
-inline bool CanPack(int64_t dim, std::initializer_list<const void*> addresses) {
-  return dim % kPackSize == 0 && Aligned(addresses);
+template <typename... Pointers>
+bool CanPack(int64_t dim, Pointers... addresses) {
+  return dim % kPackSize == 0 && Aligned(addresses...);
 }
 
 }  // namespace lt2::cuda

@@ -223,9 +223,8 @@ absl::Status Forward(Context& ctx, const NormForward& norm) {
   p.inv_count = norm.inv_count;
   p.eps = norm.eps;
   p.silu = norm.activation == GateActivation::kSilu;
-  const bool pack =
-      cuda::CanPack(p.dim, {Address(norm.x), Address(norm.gate),
-                            Address(norm.weight), Address(norm.y)});
+  const bool pack = cuda::CanPack(p.dim, Address(norm.x), Address(norm.gate),
+                                  Address(norm.weight), Address(norm.y));
   if (p.dim <= kWarpMaxDim) {
     return pack ? LaunchForward<T, 32, cuda::kPackSize>(ctx, p)
                 : LaunchForward<T, 32, 1>(ctx, p);
@@ -275,9 +274,9 @@ absl::Status Backward(Context& ctx, const NormBackward& norm) {
     p.partials = cuda::Data<float>(partials);
   }
   p.rows_per_block = cuda::CeilDiv(p.rows, blocks);
-  const bool pack = cuda::CanPack(
-      p.dim, {Address(norm.x), Address(norm.gate), Address(norm.dy),
-              Address(norm.weight), Address(norm.dx), Address(norm.dgate)});
+  const bool pack = cuda::CanPack(p.dim, Address(norm.x), Address(norm.gate),
+                                  Address(norm.dy), Address(norm.weight),
+                                  Address(norm.dx), Address(norm.dgate));
   if (warp) {
     LT2_RETURN_IF_ERROR(
         pack ? (LaunchBackward<T, 32, cuda::kPackSize>(ctx, p, blocks))

@@ -1,0 +1,331 @@
+// A thread owns V neighbouring channels and a chunk of consecutive time steps.
+// It keeps the last kTaps inputs in registers, so that each input is loaded
+// once (and kTaps - 1 once more per chunk). Widths up to kTaps share its code:
+// taps beyond the width are skipped, never multiplied, as what is there may be
+// NaN. window[m] is the input of m steps ago, taps[m] the weight it meets.
+//
+// A block has 32 x 8 threads: 32 packs of channels, 8 chunks.
+
+#include <algorithm>
+
+#include "kernels/conv/short_conv_internal.h"
+#include "kernels/core/column_sum.cuh"
+#include "kernels/core/math.cuh"
+#include "kernels/core/pack.cuh"
+
+namespace lt2::kernels {
+namespace {
+
+constexpr int kChunksPerBlock = 8;
+constexpr int kThreads = 32 * kChunksPerBlock;
+constexpr int64_t kMaxSlabs = 256;
+
+template <typename T>
+struct Params {
+  const T *x, *state, *dy;
+  const float* weight;
+  T *y, *final_state, *dx;
+  float* partials;                              // [slabs, channels, width]
+  int64_t batch, seq, channels, steps, chunks;  // chunks per sequence
+  int width;
+  bool silu;
+};
+
+template <int kTaps, int V>
+__device__ __forceinline__ void LoadTaps(const float* weight, int width,
+                                         int64_t channel,
+                                         float (&taps)[kTaps][V]) {
+#pragma unroll
+  for (int m = 0; m < kTaps; ++m) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      taps[m][v] =
+          m < width ? weight[(channel + v) * width + width - 1 - m] : 0.0f;
+    }
+  }
+}
+
+// Input at time t, -width < t < seq.
+template <int V, typename T>
+__device__ __forceinline__ void LoadInput(const Params<T>& p, int64_t b,
+                                          int64_t t, int64_t channel,
+                                          float (&x)[V]) {
+  if (t >= 0) {
+    cuda::LoadPack<V>(p.x + (b * p.seq + t) * p.channels + channel, x);
+  } else if (p.state != nullptr) {
+    const int64_t row = b * (p.width - 1) + p.width - 1 + t;
+    cuda::LoadPack<V>(p.state + row * p.channels + channel, x);
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; ++v) x[v] = 0.0f;
+  }
+}
+
+template <int kTaps, int V>
+__device__ __forceinline__ void Push(float (&window)[kTaps][V],
+                                     const float (&x)[V]) {
+#pragma unroll
+  for (int m = kTaps - 1; m > 0; --m) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) window[m][v] = window[m - 1][v];
+  }
+#pragma unroll
+  for (int v = 0; v < V; ++v) window[0][v] = x[v];
+}
+
+// The inputs before t, as if the steps up to t - 1 had been pushed.
+template <int kTaps, int V, typename T>
+__device__ __forceinline__ void FillWindow(const Params<T>& p, int64_t b,
+                                           int64_t t, int64_t channel,
+                                           float (&window)[kTaps][V]) {
+#pragma unroll
+  for (int m = 0; m < kTaps; ++m) {
+    if (m < p.width - 1) {
+      LoadInput<V>(p, b, t - 1 - m, channel, window[m]);
+    } else {
+#pragma unroll
+      for (int v = 0; v < V; ++v) window[m][v] = 0.0f;
+    }
+  }
+}
+
+// Oldest input first, as the definition adds.
+template <int kTaps, int V>
+__device__ __forceinline__ void WeightedSum(const float (&taps)[kTaps][V],
+                                            const float (&window)[kTaps][V],
+                                            int width, float (&sum)[V]) {
+#pragma unroll
+  for (int v = 0; v < V; ++v) sum[v] = 0.0f;
+#pragma unroll
+  for (int m = kTaps - 1; m >= 0; --m) {
+    if (m < width) {
+#pragma unroll
+      for (int v = 0; v < V; ++v)
+        sum[v] = fmaf(taps[m][v], window[m][v], sum[v]);
+    }
+  }
+}
+
+template <typename T, int kTaps, int V>
+__global__ void __launch_bounds__(kThreads) ShortConvKernel(const Params<T> p) {
+  const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
+  const int64_t chunk = int64_t{blockIdx.x} * kChunksPerBlock + threadIdx.y;
+  if (channel >= p.channels || chunk >= p.batch * p.chunks) return;
+  const int64_t b = chunk / p.chunks;
+  const int64_t begin = chunk % p.chunks * p.steps;
+  const int64_t end = min(p.seq, begin + p.steps);
+  float taps[kTaps][V], window[kTaps][V];
+  LoadTaps<kTaps, V>(p.weight, p.width, channel, taps);
+  FillWindow<kTaps, V>(p, b, begin, channel, window);
+#pragma unroll 4
+  for (int64_t t = begin; t < end; ++t) {
+    float x[V], sum[V];
+    LoadInput<V>(p, b, t, channel, x);
+    Push<kTaps, V>(window, x);
+    WeightedSum<kTaps, V>(taps, window, p.width, sum);
+    if (p.silu) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) sum[v] *= cuda::Sigmoid(sum[v]);
+    }
+    cuda::StorePack<V>(p.y + (b * p.seq + t) * p.channels + channel, sum);
+  }
+  if (end < p.seq) return;
+    // The last chunk has the final state in its window, oldest input in row 0.
+#pragma unroll
+  for (int m = 0; m < kTaps; ++m) {
+    if (m < p.width - 1) {
+      const int64_t row = b * (p.width - 1) + p.width - 2 - m;
+      cuda::StorePack<V>(p.final_state + row * p.channels + channel, window[m]);
+    }
+  }
+}
+
+// Walks forward through a chunk and kTaps - 1 steps more. At step t it has
+// dpre[t] = dy[t] act'(pre[t]), and from the last kTaps of them
+//   dx[t - kTaps + 1] = sum_m taps[m] dpre[t - kTaps + 1 + m].
+// dpre of the further steps belongs to the next chunk, which adds it to
+// dweight; here it is computed again rather than exchanged.
+template <typename T, int kTaps, int V>
+__global__ void __launch_bounds__(kThreads)
+    ShortConvGradKernel(const Params<T> p) {
+  const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
+  const bool active = channel < p.channels;
+  float dtaps[kTaps][V] = {};
+  if (active) {
+    float taps[kTaps][V];
+    LoadTaps<kTaps, V>(p.weight, p.width, channel, taps);
+    for (int64_t chunk = int64_t{blockIdx.x} * kChunksPerBlock + threadIdx.y;
+         chunk < p.batch * p.chunks;
+         chunk += int64_t{gridDim.x} * kChunksPerBlock) {
+      const int64_t b = chunk / p.chunks;
+      const int64_t begin = chunk % p.chunks * p.steps;
+      const int64_t end = min(p.seq, begin + p.steps);
+      float window[kTaps][V], dpre[kTaps][V] = {};
+      FillWindow<kTaps, V>(p, b, begin, channel, window);
+      for (int64_t t = begin; t < end + kTaps - 1; ++t) {
+        float d[V] = {};
+        if (t < p.seq) {
+          float x[V], pre[V];
+          LoadInput<V>(p, b, t, channel, x);
+          Push<kTaps, V>(window, x);
+          cuda::LoadPack<V>(p.dy + (b * p.seq + t) * p.channels + channel, d);
+          if (p.silu) {
+            WeightedSum<kTaps, V>(taps, window, p.width, pre);
+#pragma unroll
+            for (int v = 0; v < V; ++v) {
+              d[v] *= cuda::SiluSlope(pre[v], cuda::Sigmoid(pre[v]));
+            }
+          }
+        }
+        Push<kTaps, V>(dpre, d);
+        if (t < end) {
+#pragma unroll
+          for (int m = 0; m < kTaps; ++m) {
+            if (m < p.width) {
+#pragma unroll
+              for (int v = 0; v < V; ++v) dtaps[m][v] += d[v] * window[m][v];
+            }
+          }
+        }
+        const int64_t s = t - kTaps + 1;
+        if (s >= begin) {
+          float dx[V];
+#pragma unroll
+          for (int v = 0; v < V; ++v) dx[v] = 0.0f;
+#pragma unroll
+          for (int m = kTaps - 1; m >= 0; --m) {
+            if (m < p.width) {
+#pragma unroll
+              for (int v = 0; v < V; ++v) {
+                dx[v] = fmaf(taps[m][v], dpre[kTaps - 1 - m][v], dx[v]);
+              }
+            }
+          }
+          cuda::StorePack<V>(p.dx + (b * p.seq + s) * p.channels + channel, dx);
+        }
+      }
+    }
+  }
+
+  // One row of partial sums per block: its eight rows of threads, in order.
+  __shared__ float sums[kChunksPerBlock][V][33];
+#pragma unroll
+  for (int m = 0; m < kTaps; ++m) {
+    if (m >= p.width) break;
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      sums[threadIdx.y][v][threadIdx.x] = dtaps[m][v];
+    }
+    __syncthreads();
+    if (threadIdx.y == 0 && active) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        float sum = 0.0f;
+        for (int y = 0; y < kChunksPerBlock; ++y) {
+          sum += sums[y][v][threadIdx.x];
+        }
+        p.partials[(blockIdx.x * p.channels + channel + v) * p.width + p.width -
+                   1 - m] = sum;
+      }
+    }
+  }
+}
+
+template <typename H, typename Args>
+Params<typename cuda::DeviceType<H>::type> CommonParams(const Args& args) {
+  Params<typename cuda::DeviceType<H>::type> p = {};
+  p.x = cuda::Data<H>(args.x);
+  p.state = cuda::Data<H>(args.initial_state);
+  p.weight = cuda::Data<float>(args.weight);
+  p.batch = args.x.dim(0);
+  p.seq = args.x.dim(1);
+  p.channels = args.x.dim(2);
+  p.width = static_cast<int>(args.weight.dim(1));
+  p.silu = args.silu;
+  return p;
+}
+
+template <typename T>
+void SetSteps(int64_t steps, Params<T>* p) {
+  p->steps = steps;
+  p->chunks = cuda::CeilDiv(p->seq, steps);
+}
+
+template <typename T, int kTaps, int V>
+absl::Status LaunchForward(Context& ctx, const Params<T>& p) {
+  const dim3 grid(
+      static_cast<unsigned>(cuda::CeilDiv(p.batch * p.chunks, kChunksPerBlock)),
+      static_cast<unsigned>(cuda::CeilDiv(p.channels, 32 * V)));
+  ShortConvKernel<T, kTaps, V>
+      <<<grid, dim3(32, kChunksPerBlock), 0, cuda::StreamOf(ctx)>>>(p);
+  LT2_RETURN_LAUNCH_ERROR("ShortConvKernel");
+  return absl::OkStatus();
+}
+
+template <typename H>
+absl::Status Forward(Context& ctx, const ShortConvArgs& args,
+                     const ShortConvResults& results) {
+  auto p = CommonParams<H>(args);
+  using T = typename cuda::DeviceType<H>::type;
+  p.y = cuda::Data<H>(results.y);
+  p.final_state = cuda::Data<H>(results.final_state);
+  // Long chunks where there is enough work to fill the GPU with them. Up to
+  // kShortConvInPlaceSeq steps are one chunk, so that the thread that reads a
+  // state is the one that overwrites it.
+  const bool many = args.x.numel() >= int64_t{1} << 24;
+  SetSteps(many ? 32 : kShortConvInPlaceSeq, &p);
+  const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.y, p.final_state);
+  if (p.width > 4) return LaunchForward<T, kShortConvMaxWidth, 1>(ctx, p);
+  return pack ? LaunchForward<T, 4, cuda::kPackSize>(ctx, p)
+              : LaunchForward<T, 4, 1>(ctx, p);
+}
+
+template <typename T, int kTaps, int V>
+absl::Status LaunchBackward(Context& ctx, Params<T> p, const Tensor& dweight) {
+  const int64_t slabs =
+      std::min(kMaxSlabs, cuda::CeilDiv(p.batch * p.chunks, kChunksPerBlock));
+  const Shape shape({slabs, p.channels * p.width});
+  LT2_ASSIGN_OR_RETURN(Tensor partials, ctx.Empty(DType::kF32, shape));
+  p.partials = cuda::Data<float>(partials);
+  const dim3 grid(static_cast<unsigned>(slabs),
+                  static_cast<unsigned>(cuda::CeilDiv(p.channels, 32 * V)));
+  ShortConvGradKernel<T, kTaps, V>
+      <<<grid, dim3(32, kChunksPerBlock), 0, cuda::StreamOf(ctx)>>>(p);
+  LT2_RETURN_LAUNCH_ERROR("ShortConvGradKernel");
+  return cuda::ColumnSum(ctx, p.partials, slabs, p.channels * p.width,
+                         cuda::Data<float>(dweight));
+}
+
+template <typename H>
+absl::Status Backward(Context& ctx, const ShortConvGradArgs& args,
+                      const ShortConvGradResults& results) {
+  auto p = CommonParams<H>(args);
+  using T = typename cuda::DeviceType<H>::type;
+  p.dy = cuda::Data<H>(args.dy);
+  p.dx = cuda::Data<H>(results.dx);
+  SetSteps(32, &p);
+  const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.dy, p.dx);
+  // Packs of 4: windows, taps and sums of 8 channels would fill the registers.
+  if (p.width > 4) {
+    return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results.dweight);
+  }
+  return pack ? LaunchBackward<T, 4, 4>(ctx, p, results.dweight)
+              : LaunchBackward<T, 4, 1>(ctx, p, results.dweight);
+}
+
+}  // namespace
+
+absl::Status ShortConvCuda(Context& ctx, const ShortConvArgs& args,
+                           const ShortConvResults& results) {
+  return args.x.dtype() == DType::kBF16 ? Forward<BFloat16>(ctx, args, results)
+                                        : Forward<float>(ctx, args, results);
+}
+
+absl::Status ShortConvGradCuda(Context& ctx, const ShortConvGradArgs& args,
+                               const ShortConvGradResults& results) {
+  return args.x.dtype() == DType::kBF16 ? Backward<BFloat16>(ctx, args, results)
+                                        : Backward<float>(ctx, args, results);
+}
+
+}  // namespace lt2::kernels
