@@ -12,7 +12,7 @@
 // The draw of row b is a pure function of its logits and Philox(seed, step, b).
 // Weights are rounded to multiples of 2^-40 (sampling_weight.h) and then summed
 // as integers, so no sum depends on its order: the CPU and the GPU return the
-// same ids for the same logits. A token less likely than 2^-41 times the most
+// same ids for the same logits. A token less likely than 2^-40 times the most
 // likely one is never drawn.
 //
 // A logit of -infinity excludes a token. A row with a NaN or +infinity, or
