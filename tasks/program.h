@@ -2,14 +2,15 @@
 //
 // An array of m random bits, five variables that point to distinct places in
 // it, and n swaps of two distinct variables; after every swap the bit that
-// variable `a` points to is asked for. As a program (m = 8, n = 2):
+// variable `a` points to is asked for. As a program (m = 8, n = 2; training
+// example 18 of seed 1):
 //
-//   bits = [ 1 , 0 , 1 , 1 , 0 , 0 , 0 , 1 ]
-//   a , b , c , d , e = 3 , 7 , 4 , 0 , 6
-//   a , c = c , a                        now a = 4
+//   bits = [ 1 , 1 , 0 , 1 , 0 , 0 , 1 , 1 ]
+//   a , b , c , d , e = 3 , 6 , 1 , 7 , 4
+//   a , e = e , a                        now a = 4, e = 3
 //   assert bits [ a ] == ?               target: 0
-//   d , b = b , d                        a stays
-//   assert bits [ a ] == ?               target: 0
+//   a , c = c , a                        now a = 1, c = 4
+//   assert bits [ a ] == ?               target: 1
 //
 // The question mark is read as it is; its target is the bit, at that same
 // position. Answers never enter the input, so this is tagging. Nothing else is
@@ -24,7 +25,7 @@
 //        BITS b_0 ... b_{m-1} VARS a i_a b i_b c i_c d i_d e i_e
 //        then for each swap: x y ?
 //      The program above, written as tokens:
-//        BITS 1 0 1 1 0 0 0 1 VARS a #3 b #7 c #4 d #0 e #6 a c ? d b ?
+//        BITS 1 1 0 1 0 0 1 1 VARS a #3 b #6 c #1 d #7 e #4 a e ? a c ?
 //   "words", 2m + 24 + 16n tokens (for 5 variables)
 //        every word and sign of the program, and a newline token at the end
 //        of each line

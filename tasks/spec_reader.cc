@@ -18,6 +18,12 @@ std::string Show(const nlohmann::json& value) {
   return text;
 }
 
+// A key, with what is not printable escaped, without the quotes of JSON.
+std::string ShowKey(const std::string& key) {
+  const std::string quoted = Show(key.substr(0, 50));
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 }  // namespace
 
 SpecReader::SpecReader(const nlohmann::json& spec, absl::string_view path)
@@ -159,7 +165,7 @@ absl::Status SpecReader::Finish() const {
     std::sort(known.begin(), known.end());
     known.erase(std::unique(known.begin(), known.end()), known.end());
     return absl::InvalidArgumentError(absl::StrCat(
-        Path(Show(key)),
+        Path(ShowKey(key)),
         ": unknown key; known here: ", absl::StrJoin(known, ", ")));
   }
   return absl::OkStatus();

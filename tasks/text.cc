@@ -96,8 +96,8 @@ class Text : public Task {
     return static_cast<int64_t>(Stream(split).size()) - 1;
   }
 
-  // Uniform over the windows. A stream has at most 2^32 bytes a file but may
-  // have several, so 64 random bits are reduced; the bias is below 2^-30.
+  // Uniform over the windows, but for a bias of windows / 2^64. (Below() ends
+  // at 2^32, which a stream of several files may pass.)
   int64_t Position(uint64_t seed, int64_t index) const {
     Philox rng = SampleRng(Split::kTrain, seed, index);
     const uint64_t windows = Targets(Split::kTrain) - p_.length + 1;

@@ -1,0 +1,240 @@
+#include "tasks/program.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
+#include "tasks/task.h"
+
+namespace lt2::tasks {
+namespace {
+
+using nlohmann::json;
+
+std::unique_ptr<Task> Make(const json& spec) {
+  absl::StatusOr<std::unique_ptr<Task>> task = CreateTask(spec);
+  EXPECT_TRUE(task.ok()) << task.status();
+  return task.ok() ? *std::move(task) : nullptr;
+}
+
+Example Get(const Task& task, int64_t index) {
+  Example example;
+  EXPECT_TRUE(task.Generate(Split::kTrain, 1, index, &example).ok());
+  return example;
+}
+
+std::vector<int> Answers(const Example& e) {
+  std::vector<int> answers;
+  for (size_t t = 0; t < e.targets.size(); ++t) {
+    EXPECT_EQ(e.targets[t] != kIgnore, e.inputs[t] == 3);  // 3 is `?`.
+    if (e.targets[t] != kIgnore) answers.push_back(e.targets[t] - 1);
+  }
+  return answers;
+}
+
+// What a program says, read back from its text by an interpreter of its own.
+struct Parsed {
+  std::vector<int> bits;
+  std::vector<int> initial;        // [5]
+  std::vector<std::string> swaps;  // "xy"
+  std::vector<int> answers;
+};
+
+Parsed RunWords(const std::string& text) {
+  Parsed run;
+  std::vector<int> place;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    if (words[0] == "bits") {
+      for (const std::string& word : words) {
+        if (word == "0" || word == "1") run.bits.push_back(word == "1");
+      }
+    } else if (words[0] == "assert") {
+      EXPECT_EQ(line, "assert bits [ a ] == ?");
+      run.answers.push_back(run.bits[place[0]]);
+    } else if (words.size() == 19) {  // a , b , c , d , e = 1 , 2 , 3 , 4 , 5
+      EXPECT_EQ(line.substr(0, 19), "a , b , c , d , e =");
+      for (int v = 0; v < 5; ++v) {
+        int number = -1;
+        EXPECT_TRUE(absl::SimpleAtoi(words[10 + 2 * v], &number));
+        place.push_back(number);
+      }
+      run.initial = place;
+    } else if (words.size() == 7) {  // x , y = y , x
+      EXPECT_EQ(words[0], words[6]);
+      EXPECT_EQ(words[2], words[4]);
+      EXPECT_NE(words[0], words[2]);
+      std::swap(place[words[0][0] - 'a'], place[words[2][0] - 'a']);
+      run.swaps.push_back(words[0] + words[2]);
+    } else {
+      EXPECT_EQ(line, "");
+    }
+  }
+  return run;
+}
+
+Parsed RunMerged(const std::string& text) {
+  Parsed run;
+  std::vector<std::string> words = absl::StrSplit(text, ' ');
+  size_t at = 0;
+  EXPECT_EQ(words[at++], "BITS");
+  while (words[at] != "VARS") run.bits.push_back(words[at++] == "1");
+  ++at;
+  std::vector<int> place;
+  for (int v = 0; v < 5; ++v) {
+    EXPECT_EQ(words[at++], std::string(1, static_cast<char>('a' + v)));
+    place.push_back(std::atoi(words[at++].c_str() + 1));
+  }
+  run.initial = place;
+  while (at < words.size()) {
+    const char x = words[at++][0], y = words[at++][0];
+    std::swap(place[x - 'a'], place[y - 'a']);
+    run.swaps.push_back({x, y});
+    EXPECT_EQ(words[at++], "?");
+    run.answers.push_back(run.bits[place[0]]);
+  }
+  return run;
+}
+
+TEST(Program, WorkedExampleOfTheHeader) {
+  const json spec = {{"task", "program"}, {"bits", 8}, {"swaps", 2}};
+  json words_spec = spec;
+  words_spec["encoding"] = "words";
+  const Example words = Get(*Make(words_spec), 18);
+  EXPECT_EQ(ProgramText(words.inputs, true, 5),
+            "bits = [ 1 , 1 , 0 , 1 , 0 , 0 , 1 , 1 ]\n"
+            "a , b , c , d , e = 3 , 6 , 1 , 7 , 4\n"
+            "a , e = e , a\n"
+            "assert bits [ a ] == ?\n"
+            "a , c = c , a\n"
+            "assert bits [ a ] == ?\n");
+  const Example merged = Get(*Make(spec), 18);
+  EXPECT_EQ(ProgramText(merged.inputs, false, 5),
+            "BITS 1 1 0 1 0 0 1 1 VARS a #3 b #6 c #1 d #7 e #4 a e ? a c ?");
+  EXPECT_EQ(Answers(words), (std::vector<int>{0, 1}));
+  EXPECT_EQ(Answers(merged), (std::vector<int>{0, 1}));
+  EXPECT_EQ(merged.inputs, (std::vector<int32_t>{
+                               4,  2, 2,  1, 2,  1,  1,  2, 2,  5, 6, 14, 7,
+                               17, 8, 12, 9, 18, 10, 15, 6, 10, 3, 6, 8,  3}));
+}
+
+TEST(Program, BothEncodingsSayTheSameProgramAndItsAnswers) {
+  for (int stage = 1; stage <= kProgramStages; ++stage) {
+    const auto merged = Make({{"task", "program"}, {"stage", stage}});
+    const auto words =
+        Make({{"task", "program"}, {"stage", stage}, {"encoding", "words"}});
+    const int64_t n = int64_t{8} << (stage - 1);
+    EXPECT_EQ(merged->max_length(Split::kTrain), n + 12 + 3 * n);
+    EXPECT_EQ(words->max_length(Split::kTrain), 2 * n + 24 + 16 * n);
+    for (int64_t i = 0; i < 20; ++i) {
+      const Example a = Get(*merged, i), b = Get(*words, i);
+      EXPECT_EQ(static_cast<int64_t>(a.inputs.size()),
+                merged->max_length(Split::kTrain));
+      EXPECT_EQ(static_cast<int64_t>(b.inputs.size()),
+                words->max_length(Split::kTrain));
+      const Parsed x = RunMerged(ProgramText(a.inputs, false, 5));
+      const Parsed y = RunWords(ProgramText(b.inputs, true, 5));
+      EXPECT_EQ(static_cast<int64_t>(x.bits.size()), n);
+      EXPECT_EQ(static_cast<int64_t>(x.answers.size()), n);
+      EXPECT_EQ(x.bits, y.bits);
+      EXPECT_EQ(x.initial, y.initial);
+      EXPECT_EQ(x.swaps, y.swaps);
+      EXPECT_EQ(x.answers, Answers(a));
+      EXPECT_EQ(y.answers, Answers(b));
+      const std::set<int> places(x.initial.begin(), x.initial.end());
+      EXPECT_EQ(places.size(), 5u);
+      EXPECT_LT(*places.rbegin(), n);
+    }
+  }
+}
+
+TEST(Program, VocabularyIsTheSameInEveryStage) {
+  const int64_t vocab = Make({{"task", "program"}, {"stage", 1}})->vocab_size();
+  EXPECT_EQ(vocab, 6 + 5 + 256);
+  for (int stage = 2; stage <= kProgramStages; ++stage) {
+    EXPECT_EQ(Make({{"task", "program"}, {"stage", stage}})->vocab_size(),
+              vocab);
+  }
+  EXPECT_EQ(Make({{"task", "program"}, {"stages", {1, 6}}})->vocab_size(),
+            vocab);
+}
+
+TEST(Program, BitsPlacesAndSwapsAreUniform) {
+  const auto task = Make({{"task", "program"}, {"stage", 1}});
+  std::vector<double> ones(8), place(8);
+  std::map<std::string, double> swaps;
+  constexpr double kExamples = 8000;
+  for (int64_t i = 0; i < kExamples; ++i) {
+    const Parsed run = RunMerged(ProgramText(Get(*task, i).inputs, false, 5));
+    for (int b = 0; b < 8; ++b) ones[b] += run.bits[b];
+    ++place[run.initial[3]];
+    ++swaps[run.swaps[2]];
+  }
+  for (int b = 0; b < 8; ++b) {
+    EXPECT_NEAR(ones[b], kExamples / 2, 5 * std::sqrt(kExamples / 4));
+    EXPECT_NEAR(place[b], kExamples / 8, 5 * std::sqrt(kExamples / 8));
+  }
+  EXPECT_EQ(swaps.size(), 20u);
+  for (const auto& [swap, count] : swaps) {
+    EXPECT_NEAR(count, kExamples / 20, 5 * std::sqrt(kExamples / 20)) << swap;
+  }
+}
+
+// What a model can reach without tracking; the derivation is in README.md.
+TEST(Program, FloorsAreTheDerivedOnes) {
+  for (int stage : {1, 2, 3}) {
+    const auto task = Make({{"task", "program"}, {"stage", stage}});
+    double scored = 0, never_moves = 0, majority = 0, one = 0;
+    for (int64_t i = 0; i < 4000; ++i) {
+      const Parsed run = RunMerged(ProgramText(Get(*task, i).inputs, false, 5));
+      int pointed = 0;
+      for (int place : run.initial) pointed += run.bits[place];
+      for (int answer : run.answers) {
+        ++scored;
+        one += answer;
+        never_moves += answer == run.bits[run.initial[0]];
+        majority += answer == (pointed >= 3);
+      }
+    }
+    const int n = 8 << (stage - 1);
+    double mean = 0;
+    for (int i = 1; i <= n; ++i) mean += std::pow(0.5, i) / n;
+    // Examples, not questions, are independent.
+    EXPECT_NEAR(one / scored, 0.5, 4 * 0.5 / std::sqrt(4000.0));
+    EXPECT_NEAR(never_moves / scored, 0.6 + 0.4 * mean,
+                4 * 0.4 / std::sqrt(4000.0));
+    EXPECT_NEAR(majority / scored, 0.6875, 4 * 0.4 / std::sqrt(4000.0));
+  }
+}
+
+TEST(Program, StagesMixWithEqualProbability) {
+  const auto task = Make({{"task", "program"}, {"stages", {1, 3}}});
+  EXPECT_EQ(task->group_names(),
+            (std::vector<std::string>{"stage 1", "stage 3"}));
+  EXPECT_EQ(task->max_length(Split::kTrain), 32 + 12 + 96);
+  double count[2] = {};
+  for (int64_t i = 0; i < 4000; ++i) {
+    const Example e = Get(*task, i);
+    ASSERT_EQ(e.inputs.size(), e.groups[0] == 0 ? 44u : 140u);
+    ++count[e.groups[0]];
+  }
+  EXPECT_NEAR(count[0], 2000, 5 * std::sqrt(1000.0));
+}
+
+TEST(Program, OtherNumbersOfVariablesWork) {
+  const auto task =
+      Make({{"task", "program"}, {"bits", 2}, {"swaps", 3}, {"variables", 2}});
+  const Example e = Get(*task, 0);
+  EXPECT_EQ(e.inputs.size(), 2u + 6 + 9);
+  // With two variables every swap exchanges them, so the answers alternate.
+  const std::vector<int> answers = Answers(e);
+  EXPECT_EQ(answers[0], answers[2]);
+}
+
+}  // namespace
+}  // namespace lt2::tasks
