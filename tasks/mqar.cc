@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kMaxLength = 1 << 20;
 constexpr int64_t kMaxVocab = 1 << 24;
+constexpr int64_t kMaxTotalWeight = 1 << 30;
 
 struct Setting {
   int64_t length, pairs, weight;
@@ -200,7 +201,7 @@ Setting ReadSetting(SpecReader& reader, bool weighted, int64_t vocab) {
   Setting s;
   s.length = reader.Int("length", 64, 4, kMaxLength);
   s.pairs = reader.Int("pairs", 4, 1, kMaxLength);
-  s.weight = weighted ? reader.Int("weight", 1, 1, 1 << 30) : 1;
+  s.weight = weighted ? reader.Int("weight", 1, 1, kMaxTotalWeight) : 1;
   if (s.length % 2 != 0) {
     reader.Fail("length", "must be even, got ", s.length);
   }
@@ -261,6 +262,12 @@ absl::StatusOr<std::unique_ptr<Task>> CreateMqar(const nlohmann::json& spec,
       reader.Fail(item.Finish());
     }
     if (list.empty()) reader.Fail("settings", "must not be empty");
+    int64_t total = 0;  // Philox::Below() ends at 2^32.
+    for (const Setting& s : p.settings) total += s.weight;
+    if (total > kMaxTotalWeight) {
+      reader.Fail("settings", "the weights must add up to at most ",
+                  kMaxTotalWeight, ", got ", total);
+    }
   } else {
     p.settings.push_back(ReadSetting(reader, /*weighted=*/false, p.vocab));
   }
