@@ -26,6 +26,25 @@ double SumOfSquares(const float* x, int64_t n) {
   return sum;
 }
 
+struct Scalars {
+  float beta1, beta2, eps, clip, bc1, bc2, rate, decay;
+};
+
+// __restrict: without it the compiler has to expect that the tensors overlap
+// and does not vectorise.
+void Update(const Scalars& s, int64_t n, const float* __restrict grad,
+            float* __restrict value, float* __restrict m, float* __restrict v) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = grad[i] * s.clip;
+    const float first = s.beta1 * m[i] + (1.0f - s.beta1) * g;
+    const float second = s.beta2 * v[i] + (1.0f - s.beta2) * g * g;
+    const float step = (first / s.bc1) / (std::sqrt(second / s.bc2) + s.eps);
+    m[i] = first;
+    v[i] = second;
+    value[i] -= s.rate * (step + s.decay * value[i]);
+  }
+}
+
 }  // namespace
 
 absl::Status GlobalNormCpu(Context& ctx, absl::Span<const Tensor> tensors,
@@ -53,33 +72,30 @@ absl::Status AdamWStepCpu(Context& ctx,
                           absl::Span<const AdamWParameter> parameters,
                           const AdamWOptions& options, const Tensor& schedule,
                           const Tensor& norm) {
-  const float lr = schedule.data<float>()[0];
-  const float bc1 = schedule.data<float>()[1];
-  const float bc2 = schedule.data<float>()[2];
-  float clip = 1.0f;
+  Scalars s;
+  s.beta1 = options.beta1;
+  s.beta2 = options.beta2;
+  s.eps = options.eps;
+  s.clip = 1.0f;
   if (options.max_grad_norm > 0) {
     const float ratio =
         options.max_grad_norm / (norm.data<float>()[0] + kClipEpsilon);
-    clip = ratio >= 1.0f ? 1.0f : ratio;  // NaN stays NaN
+    s.clip = ratio >= 1.0f ? 1.0f : ratio;  // NaN stays NaN
   }
-  const float beta1 = options.beta1, beta2 = options.beta2, eps = options.eps;
+  s.bc1 = schedule.data<float>()[1];
+  s.bc2 = schedule.data<float>()[2];
   for (const AdamWParameter& p : parameters) {
     if (p.value.numel() == 0) continue;
+    s.rate = schedule.data<float>()[0] * p.lr_scale;
+    s.decay = p.weight_decay;
     float* value = p.value.data<float>();
     const float* grad = p.grad.data<float>();
     float* m = p.m.data<float>();
     float* v = p.v.data<float>();
     BFloat16* compute =
         p.compute.defined() ? p.compute.data<BFloat16>() : nullptr;
-    const float rate = lr * p.lr_scale, decay = p.weight_decay;
     ctx.ParallelFor(p.value.numel(), 4096, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const float g = grad[i] * clip;
-        m[i] = beta1 * m[i] + (1.0f - beta1) * g;
-        v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
-        const float step = (m[i] / bc1) / (std::sqrt(v[i] / bc2) + eps);
-        value[i] -= rate * (step + decay * value[i]);
-      }
+      Update(s, end - begin, grad + begin, value + begin, m + begin, v + begin);
       if (compute == nullptr) return;
       for (int64_t i = begin; i < end; ++i) compute[i] = ToBFloat16(value[i]);
     });
