@@ -93,13 +93,11 @@ absl::Status CrossEntropyGradCpu(Context& ctx, const CrossEntropyGradArgs& args,
         std::fill_n(out, vocab, 0.0f);
         continue;
       }
-      // exp(x) - 1 without cancellation is not needed: the rounding of lse is
-      // already that large. The target's probability is kept before out, which
-      // may be the logits, is written.
-      const float target = Exp(row[targets[i]] - lse[i]);
-      for (int64_t v = 0; v < vocab; ++v) {
-        out[v] = scale * Exp(row[v] - lse[i]);
-      }
+      // The target's probability is taken before out, which may be the logits,
+      // is written.
+      const float shift = lse[i];
+      const float target = Exp(row[targets[i]] - shift);
+      for (int64_t v = 0; v < vocab; ++v) out[v] = scale * Exp(row[v] - shift);
       out[targets[i]] = scale * (target - 1.0f);
     }
   });
