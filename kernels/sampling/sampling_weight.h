@@ -38,7 +38,12 @@ LT2_HOST_DEVICE inline uint64_t TokenWeight(float logit, float max,
   p = fmaf(p, f, 2.4022651e-1f);
   p = fmaf(p, f, 6.9314718e-1f);
   p = fmaf(p, f, 1.0f);
-  return static_cast<uint64_t>(ldexpf(p, static_cast<int>(n) + 40));
+  // 2^(n + 40), which is at least 2^-1: a product without rounding.
+  const uint32_t scale_bits =
+      static_cast<uint32_t>(static_cast<int32_t>(n) + 40 + 127) << 23;
+  float scale;
+  memcpy(&scale, &scale_bits, sizeof(scale));
+  return static_cast<uint64_t>(p * scale);
 }
 
 // Floats as integers of the same order; -0 and +0 become equal. Not for NaN.
