@@ -234,7 +234,7 @@ class Head {
     if (!in_.g.empty()) {
       float through = 0;
       for (size_t i = 0; i < state.x.size(); ++i) {
-        through += c.e[n - 1] * state.x[i] * ds.x[i];
+        through += c.e[n - 1] * Round(state.x[i]) * Round(ds.x[i]);
       }
       const Matrix m = db.Map([&](int64_t i, int64_t j) {
         return j < i ? db(i, j) * c.b(i, j) + dp_all(i, j) * c.p(i, j) : 0.0f;

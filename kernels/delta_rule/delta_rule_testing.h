@@ -45,9 +45,11 @@ absl::StatusOr<DeltaRuleOutputs> RunDeltaRuleInSegments(
 // The textbook chunked formula (chunks of 64) with plain loops in f32. With
 // `operands` kBF16 every operand of a matrix product is first rounded to bf16,
 // and so are the results of that type: what the contract calls the plain
-// formula in the same precision for CUDA. `wrong` makes the deliberately wrong
-// twin: its chunks forget what their tokens did to the same chunk's other
-// tokens (T is taken to be the identity).
+// formula in the same precision for CUDA. Chunk states and their gradients are
+// such operands, and are the rounded ones wherever else they are used; the
+// state that is passed on from chunk to chunk stays f32. `wrong` makes the
+// deliberately wrong twin: its chunks forget what their tokens did to the same
+// chunk's other tokens (T is taken to be the identity).
 DeltaRuleOutputs DeltaRulePlainChunked(const DeltaRuleShape& shape,
                                        const DeltaRuleInputs& inputs,
                                        DType operands, bool wrong = false);

@@ -1,0 +1,380 @@
+// CUDA backward, last part: per chunk, all at once, dq, dk, dv, dbeta and dg.
+
+#include "kernels/delta_rule/delta_rule_backward_cuda.cuh"
+
+namespace lt2::kernels::delta_rule {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kMaxKeyTiles = 8;     // d_k <= 128
+constexpr int kMaxValueTiles = 16;  // d_v <= 256
+
+// Sums over a row are collected as one partial sum per tile of the row and
+// added up in order, so that they do not depend on which warp was first.
+struct GradientShared {
+  __host__ __device__ GradientShared(unsigned char* base, int d_k, int d_v) {
+    Carver carver(base);
+    q = carver.Take<bf16>(kChunk * (d_k + kPad));
+    k = carver.Take<bf16>(kChunk * (d_k + kPad));
+    dout = carver.Take<bf16>(kChunk * (d_v + kPad));
+    dr = carver.Take<bf16>(kChunk * (d_v + kPad));
+    z = carver.Take<bf16>(kChunk * kSquare);
+    x = carver.Take<bf16>(kChunk * kSquare);
+    m = carver.Take<float>(kChunk * kSquareF32);
+    patches = carver.Take<float>(kWarps * kPatch);
+    dr_v = carver.Take<float>(kChunk * kMaxValueTiles);
+    db_b = carver.Take<float>(kChunk * kRowTiles);
+    q_dq = carver.Take<float>(kChunk * kMaxKeyTiles);
+    k_dk = carver.Take<float>(kChunk * kMaxKeyTiles);
+    k_end = carver.Take<float>(kChunk * kMaxKeyTiles);
+    beta = carver.Take<float>(kChunk);
+    total = carver.Take<float>(kChunk);
+    scratch = carver.Take<float>(kChunk);
+    from_state = carver.Take<float>(kChunk);
+    to_state = carver.Take<float>(kChunk);
+    bytes = carver.used();
+  }
+  bf16 *q, *k, *dout, *dr, *z, *x;
+  float *m, *patches, *dr_v, *db_b, *q_dq, *k_dk, *k_end;
+  float *beta, *total, *scratch, *from_state, *to_state;
+  int bytes;
+};
+
+// What the kernel reads of the other stages, and where it writes. With one
+// value head per query head dq and dk are final; else partial f32 sums
+// [batch, seq, v_heads, d_k], to be added by GroupSumKernel.
+struct Pointers {
+  const bf16 *t, *states, *vn, *dstates, *dvn, *dout;
+  bf16 *dq, *dk, *dv;
+  float *dq_partial, *dk_partial;
+  float *dbeta, *dg;  // dg may be null
+};
+
+// Sum over the two lanes that share a row of a tile.
+__device__ __forceinline__ float RowSum(float x) {
+  return x + __shfl_xor_sync(0xffffffffu, x, 1);
+}
+__device__ __forceinline__ float Dot(const Share& a, const Share& b) {
+  float sum = 0;
+  for (int e = 0; e < 8; ++e) sum += a.x[e] * b.x[e];
+  return sum;
+}
+__device__ __forceinline__ bool FirstOfRow() { return threadIdx.x % 2 == 0; }
+
+// One chunk of one value head.
+class Chunk {
+ public:
+  __device__ Chunk(const Problem& problem, const Pointers& pointers,
+                   const GradientShared& shared)
+      : p(problem),
+        a(pointers),
+        s(shared),
+        c(blockIdx.x),
+        h(blockIdx.y),
+        b(blockIdx.z),
+        valid(p.valid(c)),
+        wide(p.d_k + kPad),
+        narrow(p.d_v + kPad),
+        n(p.chunk_index(b, h, c)),
+        warp(threadIdx.x / 32),
+        patch(s.patches + warp * kPatch),
+        state(a.states + n * p.d_k * p.d_v),
+        dstate(a.dstates + n * p.d_k * p.d_v),
+        vn(a.vn + n * kChunk * p.d_v),
+        dvn(a.dvn + n * kChunk * p.d_v) {}
+
+  __device__ void Load() {
+    const int64_t qk = p.qk_start(b, h, c);
+    LoadRows(s.q, wide, p.q + qk, p.qk_row(), p.d_k, valid);
+    LoadRows(s.k, wide, p.k + qk, p.qk_row(), p.d_k, valid);
+    LoadRows(s.dout, narrow, a.dout + p.v_start(b, h, c), p.v_row(), p.d_v,
+             valid);
+    __pipeline_commit();
+    LoadGates(p, b, h, c, s.beta, s.total, s.scratch);
+    __pipeline_wait_prior(0);
+    __syncthreads();
+  }
+
+  // dR = T' dVn, the gradient of diag(beta) (V - diag(E) K S); dv = beta dR.
+  __device__ void Values() {
+    const bf16* t = a.t + n * kChunk * kChunk;
+    const int64_t v_start = p.v_start(b, h, c);
+    for (int tile = warp; tile < p.d_v / kTile * kRowTiles; tile += kWarps) {
+      const int i = tile % kRowTiles, j = tile / kRowTiles;
+      Acc acc;
+      wmma::fill_fragment(acc, 0.0f);
+      MmaAdd<true, false>(acc, t, kChunk, i, dvn, p.d_v, j, i, kRowTiles);
+      Share dr = ReadTile(acc, patch);
+      const int row = i * kTile + ShareRow();
+      const int column = j * kTile + ShareColumn();
+      StoreShare(s.dr + row * narrow + column, dr);
+      const int64_t at = v_start + row * p.v_row() + column;
+      float sum = 0;
+      if (row < valid) {
+        sum = Dot(dr, LoadShare(p.v + at));
+        for (int e = 0; e < 8; ++e) dr.x[e] *= s.beta[row];
+        StoreShare(a.dv + at, dr);
+      }
+      sum = RowSum(sum);
+      if (FirstOfRow()) s.dr_v[row * kMaxValueTiles + j] = sum;
+    }
+  }
+
+  // The [64, 64] matrices: Z = scale dP . Lm, X = diag(beta) (dB . Lm), and m,
+  // the gradient of log Lm. Tiles above the diagonal are never read.
+  __device__ void Squares() {
+    const int key_tiles = p.d_k / kTile, value_tiles = p.d_v / kTile;
+    for (int tile = warp; tile < kRowTiles * kRowTiles; tile += kWarps) {
+      const int i = tile / kRowTiles, j = tile % kRowTiles;
+      if (j > i) continue;
+      const int row = i * kTile + ShareRow();
+      const int column = j * kTile + ShareColumn();
+      Acc acc;
+      wmma::fill_fragment(acc, 0.0f);
+      MmaAdd<false, true>(acc, s.dout, narrow, i, vn, p.d_v, j, 0, value_tiles);
+      Share z = ReadTile(acc, patch);
+      wmma::fill_fragment(acc, 0.0f);
+      MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, key_tiles);
+      const Share qk = ReadTile(acc, patch);
+      wmma::fill_fragment(acc, 0.0f);
+      MmaAdd<false, true>(acc, s.dr, narrow, i, vn, p.d_v, j, 0, value_tiles);
+      Share x = ReadTile(acc, patch);
+      wmma::fill_fragment(acc, 0.0f);
+      MmaAdd<false, true>(acc, s.k, wide, i, s.k, wide, j, 0, key_tiles);
+      const Share kk = ReadTile(acc, patch);
+      float sum = 0;
+      for (int e = 0; e < 8; ++e) {
+        const int at = column + e;
+        const float lm = at <= row ? __expf(s.total[row] - s.total[at]) : 0.0f;
+        z.x[e] *= p.scale * lm;
+        const float db = at < row ? -x.x[e] * lm : 0.0f;
+        x.x[e] = s.beta[row] * db;
+        sum += db * kk.x[e];
+        s.m[row * kSquareF32 + at] =
+            at < row ? z.x[e] * qk.x[e] + x.x[e] * kk.x[e] : 0.0f;
+      }
+      StoreShare(s.z + row * kSquare + column, z);
+      StoreShare(s.x + row * kSquare + column, x);
+      sum = RowSum(sum);
+      if (FirstOfRow()) s.db_b[row * kRowTiles + j] = sum;
+    }
+  }
+
+  __device__ void Write(bf16* whole, float* partial, int row, int column,
+                        const Share& share) {
+    if (row >= valid) return;
+    if (partial == nullptr) {
+      StoreShare(whole + p.qk_start(b, h, c) + row * p.qk_row() + column,
+                 share);
+      return;
+    }
+    float* to =
+        partial +
+        (p.gate_start(b, h, c) + static_cast<int64_t>(row) * p.v_heads) *
+            p.d_k +
+        column;
+    for (int e = 0; e < 8; ++e) to[e] = share.x[e];
+  }
+
+  // dQ = scale diag(E) dO S' + Z K
+  __device__ void Query(int i, int j) {
+    const int row = i * kTile + ShareRow();
+    const int column = j * kTile + ShareColumn();
+    Acc acc;
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, true>(acc, s.dout, narrow, i, state, p.d_v, j, 0,
+                        p.d_v / kTile);
+    Share dq = ReadTile(acc, patch);
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, false>(acc, s.z, kSquare, i, s.k, wide, j, 0, i + 1);
+    const Share inside = ReadTile(acc, patch);
+    const float factor = p.scale * __expf(s.total[row]);
+    for (int e = 0; e < 8; ++e) dq.x[e] *= factor;
+    const float sum = RowSum(Dot(dq, LoadShare(s.q + row * wide + column)));
+    if (FirstOfRow()) s.q_dq[row * kMaxKeyTiles + j] = sum;
+    for (int e = 0; e < 8; ++e) dq.x[e] += inside.x[e];
+    Write(a.dq, a.dq_partial, row, column, dq);
+  }
+
+  // dK = -diag(beta E) dR S' + diag(d) Vn dS' + X K + X' K + Z' Q
+  __device__ void Key(int i, int j) {
+    const int row = i * kTile + ShareRow();
+    const int column = j * kTile + ShareColumn();
+    const Share k = LoadShare(s.k + row * wide + column);
+    Acc acc;
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, true>(acc, s.dr, narrow, i, state, p.d_v, j, 0,
+                        p.d_v / kTile);
+    Share dk = ReadTile(acc, patch);
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, true>(acc, vn, p.d_v, i, dstate, p.d_v, j, 0, p.d_v / kTile);
+    Share end = ReadTile(acc, patch);
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, false>(acc, s.x, kSquare, i, s.k, wide, j, 0, i + 1);
+    MmaAdd<true, false>(acc, s.x, kSquare, i, s.k, wide, j, i, kRowTiles);
+    MmaAdd<true, false>(acc, s.z, kSquare, i, s.q, wide, j, i, kRowTiles);
+    const Share inside = ReadTile(acc, patch);
+    const float from_start = -__expf(s.total[row]);
+    const float to_end = __expf(s.total[kChunk - 1] - s.total[row]);
+    for (int e = 0; e < 8; ++e) {
+      dk.x[e] *= from_start;
+      end.x[e] *= to_end;
+    }
+    const float dk_sum = RowSum(Dot(dk, k)), end_sum = RowSum(Dot(end, k));
+    if (FirstOfRow()) {
+      s.k_dk[row * kMaxKeyTiles + j] = dk_sum;
+      s.k_end[row * kMaxKeyTiles + j] = end_sum;
+    }
+    for (int e = 0; e < 8; ++e) {
+      dk.x[e] = s.beta[row] * dk.x[e] + end.x[e] + inside.x[e];
+    }
+    Write(a.dk, a.dk_partial, row, column, dk);
+  }
+
+  __device__ void QueriesAndKeys() {
+    const int tiles = p.d_k / kTile * kRowTiles;
+    for (int task = warp; task < 2 * tiles; task += kWarps) {
+      const int i = task % tiles % kRowTiles, j = task % tiles / kRowTiles;
+      if (task < tiles) {
+        Query(i, j);
+      } else {
+        Key(i, j);
+      }
+    }
+  }
+
+  // g_t scales every path that crosses from before token t to t or later: pairs
+  // i >= t > j, what tokens from t on take from the chunk's first state, what
+  // tokens before t leave in its last, and state to state. Sums of just these
+  // terms; differences of larger sums would lose strong decays.
+  __device__ void Gates() {
+    float through = 0;
+    for (int e = threadIdx.x; e < p.d_k * p.d_v / 8; e += kThreads) {
+      through += Dot(LoadShare(state + 8 * e), LoadShare(dstate + 8 * e));
+    }
+    // Includes barriers: all partial sums are there afterwards.
+    through = cuda::BlockSum(through, s.scratch) * __expf(s.total[kChunk - 1]);
+    const int i = threadIdx.x;
+    const int64_t at =
+        p.gate_start(b, h, c) + static_cast<int64_t>(i) * p.v_heads;
+    if (i < kChunk) {
+      float dbeta = 0, query = 0, key = 0, end = 0;
+      for (int j = 0; j < p.d_v / kTile; ++j) {
+        dbeta += s.dr_v[i * kMaxValueTiles + j];
+      }
+      for (int j = 0; j <= i / kTile; ++j) dbeta += s.db_b[i * kRowTiles + j];
+      for (int j = 0; j < p.d_k / kTile; ++j) {
+        query += s.q_dq[i * kMaxKeyTiles + j];
+        key += s.k_dk[i * kMaxKeyTiles + j];
+        end += s.k_end[i * kMaxKeyTiles + j];
+      }
+      if (i < valid) a.dbeta[at] = dbeta + key;
+      s.from_state[i] = query + s.beta[i] * key;
+      s.to_state[i] = end;
+      float prefix = 0;  // m[i][t] becomes the sum over j < t
+      for (int j = 0; j <= i; ++j) {
+        const float term = s.m[i * kSquareF32 + j];
+        s.m[i * kSquareF32 + j] = prefix;
+        prefix += term;
+      }
+    }
+    __syncthreads();
+    if (a.dg == nullptr || i >= valid) return;
+    float dg = through;
+    for (int j = 0; j < i; ++j) dg += s.to_state[j];
+    for (int j = i; j < kChunk; ++j) {
+      dg += s.from_state[j] + s.m[j * kSquareF32 + i];
+    }
+    a.dg[at] = dg;
+  }
+
+ private:
+  const Problem& p;
+  const Pointers& a;
+  const GradientShared& s;
+  const int c, h, b, valid, wide, narrow;
+  const int64_t n;
+  const int warp;
+  float* const patch;
+  const bf16 *const state, *const dstate, *const vn, *const dvn;
+};
+
+// grid (chunks, v_heads, batch).
+__global__ void __launch_bounds__(kThreads)
+    GradientKernel(Problem p, Pointers pointers) {
+  extern __shared__ __align__(128) unsigned char shared_bytes[];
+  const GradientShared shared(shared_bytes, p.d_k, p.d_v);
+  Chunk chunk(p, pointers, shared);
+  chunk.Load();
+  chunk.Values();
+  __syncthreads();
+  chunk.Squares();
+  __syncthreads();
+  chunk.QueriesAndKeys();
+  chunk.Gates();
+}
+
+// whole[row, head, d] = sum over the head's group of partial, in order.
+__global__ void GroupSumKernel(const float* partial, int64_t elements,
+                               int group, int d_k, bf16* whole) {
+  const int64_t e = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (e >= elements) return;
+  const int64_t row = e / d_k, d = e % d_k;  // row = token * heads + head
+  float sum = 0;
+  for (int r = 0; r < group; ++r) sum += partial[(row * group + r) * d_k + d];
+  whole[e] = __float2bfloat16(sum);
+}
+
+}  // namespace
+
+absl::Status ComputeGradients(Context& ctx, const DeltaRuleGradArgs& args,
+                              const ChunkTensors& chunks,
+                              const ChunkGradients& gradients,
+                              DeltaRuleGradResults* results) {
+  const Problem p = MakeProblem(args.forward);
+  const DeltaRuleSizes sizes(args.forward);
+  const cudaStream_t stream = cuda::StreamOf(ctx);
+  Tensor dq_partial, dk_partial;
+  if (sizes.group() > 1) {
+    const Shape shape = {sizes.batch, sizes.seq, sizes.v_heads, sizes.d_k};
+    LT2_ASSIGN_OR_RETURN(dq_partial, ctx.Empty(DType::kF32, shape));
+    LT2_ASSIGN_OR_RETURN(dk_partial, ctx.Empty(DType::kF32, shape));
+  }
+  Pointers pointers;
+  pointers.t = cuda::Data<BFloat16>(chunks.t);
+  pointers.states = cuda::Data<BFloat16>(chunks.states);
+  pointers.vn = cuda::Data<BFloat16>(chunks.vn);
+  pointers.dstates = cuda::Data<BFloat16>(gradients.dstates);
+  pointers.dvn = cuda::Data<BFloat16>(gradients.dvn);
+  pointers.dout = cuda::Data<BFloat16>(args.dout);
+  pointers.dq = cuda::Data<BFloat16>(results->dq);
+  pointers.dk = cuda::Data<BFloat16>(results->dk);
+  pointers.dv = cuda::Data<BFloat16>(results->dv);
+  pointers.dq_partial = cuda::Data<float>(dq_partial);
+  pointers.dk_partial = cuda::Data<float>(dk_partial);
+  pointers.dbeta = cuda::Data<float>(results->dbeta);
+  pointers.dg =
+      args.forward.g.defined() ? cuda::Data<float>(results->dg) : nullptr;
+
+  const dim3 grid(p.chunks, p.v_heads, sizes.batch);
+  const int bytes = GradientShared(nullptr, p.d_k, p.d_v).bytes;
+  LT2_RETURN_IF_ERROR(AllowShared(GradientKernel, bytes));
+  GradientKernel<<<grid, kThreads, bytes, stream>>>(p, pointers);
+  LT2_RETURN_LAUNCH_ERROR("delta rule gradient");
+  if (sizes.group() == 1) return absl::OkStatus();
+
+  const int64_t elements = args.forward.q.numel();
+  const unsigned int blocks =
+      static_cast<unsigned int>(cuda::CeilDiv(elements, 256));
+  const int group = static_cast<int>(sizes.group());
+  GroupSumKernel<<<blocks, 256, 0, stream>>>(pointers.dq_partial, elements,
+                                             group, p.d_k, pointers.dq);
+  LT2_RETURN_LAUNCH_ERROR("delta rule group sum of dq");
+  GroupSumKernel<<<blocks, 256, 0, stream>>>(pointers.dk_partial, elements,
+                                             group, p.d_k, pointers.dk);
+  LT2_RETURN_LAUNCH_ERROR("delta rule group sum of dk");
+  return absl::OkStatus();
+}
+
+}  // namespace lt2::kernels::delta_rule
