@@ -1,0 +1,54 @@
+// The definitions of this folder, made runnable: value and gradients of each
+// operator, one element after the other.
+//
+// Inputs and gradients go by slot, so that one test covers all operators:
+//   a, b   tensors [rows, dim]      p, q   vectors [dim]
+// Real = double is the reference; Real = float is the plain formula that the
+// error contract compares with.
+
+#ifndef LT2_KERNELS_ACTIVATION_ACTIVATION_REFERENCE_H_
+#define LT2_KERNELS_ACTIVATION_ACTIVATION_REFERENCE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/activation/activation.h"
+
+namespace lt2::kernels {
+
+enum class ActivationOp {
+  kSilu,         // a
+  kSigmoid,      // a, scale
+  kSwiGlu,       // a = gate, b = up
+  kSigmoidGate,  // a = x, b = gate
+  kAdd,          // a, b
+  kScaledAdd,    // a, b, p = rho
+  kDecayGate,    // a, p = a_log, q = dt_bias
+};
+inline constexpr ActivationOp kAllActivationOps[] = {
+    ActivationOp::kSilu,     ActivationOp::kSigmoid,
+    ActivationOp::kSwiGlu,   ActivationOp::kSigmoidGate,
+    ActivationOp::kAdd,      ActivationOp::kScaledAdd,
+    ActivationOp::kDecayGate};
+std::string ActivationOpName(ActivationOp op);
+
+struct ActivationInput {
+  int64_t dim = 1;
+  double scale = 1;
+  std::vector<double> a, b, p, q;
+  std::vector<double> dy;
+};
+
+struct ActivationOutput {
+  std::vector<double> y;
+  std::vector<double> da, db, dp, dq;  // zeros where y does not depend on it
+};
+
+template <typename Real>
+ActivationOutput ActivationReference(ActivationOp op,
+                                     const ActivationInput& in);
+
+}  // namespace lt2::kernels
+
+#endif  // LT2_KERNELS_ACTIVATION_ACTIVATION_REFERENCE_H_
