@@ -8,27 +8,29 @@
 namespace lt2::kernels {
 namespace {
 
-const float* DataOrNull(const Tensor& t) {
-  return t.defined() ? t.data<float>() : nullptr;
-}
-float* MutableOrNull(const Tensor& t) {
+float* DataOrNull(const Tensor& t) {
   return t.defined() ? t.data<float>() : nullptr;
 }
 
-// act(gate) for a row, and its derivative if asked for.
-void Activate(GateActivation activation, int64_t dim, const float* gate,
-              float* value, float* derivative) {
-  const bool silu = activation == GateActivation::kSilu;
+// act(gate) for a row, and its derivative. Templates: a choice inside the loops
+// would keep them from vectorising.
+template <bool kSilu>
+void Value(int64_t dim, const float* gate, float* value) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < dim; ++i) {
     const float s = ::lt2::Sigmoid(gate[i]);
-    value[i] = silu ? gate[i] * s : s;
+    value[i] = kSilu ? gate[i] * s : s;
   }
-  if (derivative == nullptr) return;
+}
+
+template <bool kSilu>
+void ValueAndSlope(int64_t dim, const float* gate, float* value, float* slope) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < dim; ++i) {
-    const float s = ::lt2::Sigmoid(gate[i]);
-    derivative[i] = silu ? s * (1.0f + gate[i] * (1.0f - s)) : s * (1.0f - s);
+    const float g = gate[i];
+    const float s = ::lt2::Sigmoid(g);
+    value[i] = kSilu ? g * s : s;
+    slope[i] = kSilu ? s * (1.0f + g * (1.0f - s)) : s * (1.0f - s);
   }
 }
 
@@ -37,6 +39,7 @@ void Activate(GateActivation activation, int64_t dim, const float* gate,
 absl::Status NormForwardCpu(Context& ctx, const NormForward& norm) {
   const int64_t dim = norm.x.dim(-1);
   const float* const weight = DataOrNull(norm.weight);
+  const bool silu = norm.activation == GateActivation::kSilu;
   ctx.ParallelFor(norm.x.rows(), 16, [&](int64_t begin, int64_t end) {
     std::vector<float> act(norm.gate.defined() ? dim : 0);
     for (int64_t row = begin; row < end; ++row) {
@@ -52,8 +55,8 @@ absl::Status NormForwardCpu(Context& ctx, const NormForward& norm) {
 #pragma GCC ivdep
         for (int64_t i = 0; i < dim; ++i) y[i] = x[i] * rstd * weight[i];
       } else {
-        Activate(norm.activation, dim, norm.gate.data<float>() + row * dim,
-                 act.data(), nullptr);
+        const float* const gate = norm.gate.data<float>() + row * dim;
+        (silu ? Value<true> : Value<false>)(dim, gate, act.data());
 #pragma GCC ivdep
         for (int64_t i = 0; i < dim; ++i) {
           y[i] = x[i] * rstd * weight[i] * act[i];
@@ -70,9 +73,10 @@ absl::Status NormForwardCpu(Context& ctx, const NormForward& norm) {
 absl::Status NormBackwardCpu(Context& ctx, const NormBackward& norm) {
   const int64_t dim = norm.x.dim(-1);
   const float* const weight = DataOrNull(norm.weight);
+  const bool silu = norm.activation == GateActivation::kSilu;
   const float* const gate_data = DataOrNull(norm.gate);
-  float* const dgate_data = MutableOrNull(norm.dgate);
-  float* const dweight = MutableOrNull(norm.dweight);
+  float* const dgate_data = DataOrNull(norm.dgate);
+  float* const dweight = DataOrNull(norm.dweight);
 
   auto rows = [&](int64_t begin, int64_t end, float* dweight_partial) {
     std::vector<float> xhat(dim), v(dim), act(dim), slope(dim);
@@ -89,8 +93,9 @@ absl::Status NormBackwardCpu(Context& ctx, const NormBackward& norm) {
       }
       if (gate_data != nullptr) {
         float* const dgate = dgate_data + row * dim;
-        Activate(norm.activation, dim, gate_data + row * dim, act.data(),
-                 slope.data());
+        (silu ? ValueAndSlope<true>
+              : ValueAndSlope<false>)(dim, gate_data + row * dim, act.data(),
+                                      slope.data());
 #pragma GCC ivdep
         for (int64_t i = 0; i < dim; ++i) {
           dgate[i] = v[i] * xhat[i] * weight[i] * slope[i];
