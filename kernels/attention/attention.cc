@@ -1,5 +1,6 @@
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -79,6 +80,19 @@ absl::Status AttentionSupports(const AttentionArgs& args) {
   return absl::OkStatus();
 }
 
+namespace {
+
+// (query, key) pairs inside the mask, all rows and heads.
+int64_t MaskedPairs(const AttentionArgs& args) {
+  const int64_t s = args.q.dim(1), l = args.k.dim(1);
+  const int64_t w = args.window > 0 ? args.window : l;
+  int64_t pairs = 0;
+  for (int64_t i = l - s; i < l; ++i) pairs += std::min(i + 1, w);
+  return args.q.dim(0) * args.q.dim(2) * pairs;
+}
+
+}  // namespace
+
 absl::Status Attention(Context& ctx, const AttentionArgs& args,
                        AttentionResults* results) {
   LT2_RETURN_IF_ERROR(AttentionSupports(args));
@@ -90,6 +104,7 @@ absl::Status Attention(Context& ctx, const AttentionArgs& args,
                                   {q.dim(0), q.dim(2), q.dim(1)},
                                   &results->lse));
   if (q.numel() == 0) return ctx.Zero(&results->lse);
+  ctx.CountFlops(4 * q.dim(3) * MaskedPairs(args));
   LT2_DISPATCH(ctx, AttentionCpu(ctx, args, results),
                AttentionCuda(ctx, args, results));
 }

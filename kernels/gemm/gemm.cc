@@ -58,6 +58,7 @@ absl::Status Gemm(Context& ctx, const GemmArgs& args, Tensor* c) {
   if (shape.k == 0) {
     return args.accumulate ? absl::OkStatus() : ctx.Zero(c);
   }
+  ctx.CountFlops(2 * shape.m * shape.n * shape.k);
   LT2_DISPATCH(ctx, GemmCpu(ctx, args, shape, c),
                GemmCuda(ctx, args, shape, c));
 }

@@ -25,10 +25,48 @@ int64_t PieceLength(const GemmShape& shape) {
   return std::max<int64_t>(64, (sixteenth + 15) / 16 * 16);
 }
 
+// OpenBLAS computes a product with few columns in an order that depends on
+// where in the matrix a row stands, so that a row's score would depend on its
+// place in the batch. Dot products in a fixed order instead: c = a b'.
+constexpr int64_t kFewColumns = 16;
+
+float Dot(const float* x, const float* y, int64_t n) {
+  constexpr int kLanes = 16;
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) lanes[l] += x[i + l] * y[i + l];
+  }
+  float sum = 0;
+  for (; i < n; ++i) sum += x[i] * y[i];
+  for (float lane : lanes) sum += lane;
+  return sum;
+}
+
+void FewColumns(Context& ctx, const GemmArgs& args, const GemmShape& shape,
+                Tensor* c) {
+  const float* a = args.a.data<float>();
+  const float* b = args.b.data<float>();
+  float* out = c->data<float>();
+  ctx.ParallelFor(shape.m, 256, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = 0; j < shape.n; ++j) {
+        const float dot = Dot(a + i * shape.k, b + j * shape.k, shape.k);
+        float& cell = out[i * shape.n + j];
+        cell = args.accumulate ? cell + dot : dot;
+      }
+    }
+  });
+}
+
 }  // namespace
 
 absl::Status GemmCpu(Context& ctx, const GemmArgs& args, const GemmShape& shape,
                      Tensor* c) {
+  if (shape.n < kFewColumns && !args.transpose_a && args.transpose_b) {
+    FewColumns(ctx, args, shape, c);
+    return absl::OkStatus();
+  }
   UseOneOpenBlasThread();
   const bool by_rows = shape.m >= shape.n;
   const int64_t length = by_rows ? shape.m : shape.n;

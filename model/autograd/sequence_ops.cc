@@ -11,9 +11,12 @@ Var ShortConv(Tape& tape, const Var& x, const Parameter& weight,
               Tensor* state) {
   if (!tape.ok()) return Var();
   LT2_CHECK(state == nullptr || !tape.recording(), "state while training");
+  // Checkpoints hold [channels, 1, width], as PyTorch's Conv1d.
+  const Tensor w = weight.compute.Reshape(
+      {weight.compute.dim(0), weight.compute.dim(-1)});
   kernels::ShortConvArgs args;
   args.x = x.value();
-  args.weight = weight.compute;
+  args.weight = w;
   kernels::ShortConvResults r;
   if (state != nullptr) {
     args.initial_state = *state;
@@ -22,10 +25,10 @@ Var ShortConv(Tape& tape, const Var& x, const Parameter& weight,
   const absl::Status status = kernels::ShortConv(tape.ctx(), args, &r);
   if (!status.ok()) return tape.Fail(Annotate(status, weight.name));
   return tape.Record(
-      r.y, {x}, true, [&tape, x, &weight](const Tensor& dy) -> absl::Status {
+      r.y, {x}, true, [&tape, x, w, &weight](const Tensor& dy) -> absl::Status {
         kernels::ShortConvGradArgs grad_args;
         grad_args.x = x.value();
-        grad_args.weight = weight.compute;
+        grad_args.weight = w;
         grad_args.dy = dy;
         grad_args.silu = true;
         kernels::ShortConvGradResults grad;

@@ -18,7 +18,7 @@ using testing::ToDoubles;
 class EveryModel : public ::testing::TestWithParam<TestModel> {};
 INSTANTIATE_TEST_SUITE_P(Looped, EveryModel,
                          ::testing::ValuesIn(TestModels(32)),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& kind) { return kind.param.name; });
 
 // Runs ids in pieces through a state; the logits of all positions.
 std::vector<double> InPieces(LoopedModel& model, const Tensor& ids,

@@ -37,25 +37,21 @@ std::string ProgressBar(int64_t done, int64_t total, double seconds_so_far,
       std::string(kWidth - filled, '.'), 100 * fraction, done, total, left);
 }
 
-absl::StatusOr<std::unique_ptr<JsonLog>> JsonLog::Open(
-    const std::string& path, int64_t keep_through_step) {
+absl::StatusOr<std::unique_ptr<JsonLog>> JsonLog::Open(const std::string& path,
+                                                       int64_t keep_lines) {
   std::string kept;
+  int64_t lines = 0;
   std::ifstream old(path);
-  for (std::string line; std::getline(old, line);) {
-    const nlohmann::json parsed =
-        nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    // A kill can leave half a line; it is the last one.
-    if (!parsed.is_object()) break;
-    if (parsed.value("step", int64_t{0}) <= keep_through_step) {
-      kept += line + "\n";
-    }
+  for (std::string line; lines < keep_lines && std::getline(old, line);) {
+    kept += line + "\n";
+    ++lines;
   }
   LT2_RETURN_IF_ERROR(model::WriteFileAtomically(path, kept));
   std::FILE* file = std::fopen(path.c_str(), "a");
   if (file == nullptr) {
     return absl::InternalError(absl::StrCat(path, ": ", std::strerror(errno)));
   }
-  return std::unique_ptr<JsonLog>(new JsonLog(file));
+  return std::unique_ptr<JsonLog>(new JsonLog(file, lines));
 }
 
 JsonLog::~JsonLog() { std::fclose(file_); }
@@ -67,6 +63,7 @@ absl::Status JsonLog::Write(const nlohmann::json& line) {
     return absl::InternalError(
         absl::StrCat("writing the log: ", std::strerror(errno)));
   }
+  ++lines_;
   return absl::OkStatus();
 }
 

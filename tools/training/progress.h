@@ -20,18 +20,20 @@ std::string ProgressBar(int64_t done, int64_t total, double seconds_so_far,
 // "1:02:03" or "2:03".
 std::string Duration(double seconds);
 
-// The JSON-lines log. Resuming drops lines after the checkpoint's step, so
-// that a step is never told twice.
+// The JSON-lines log. A checkpoint remembers how many lines there were;
+// resuming drops the rest, so that a step is never told twice.
 class JsonLog {
  public:
-  static absl::StatusOr<std::unique_ptr<JsonLog>> Open(
-      const std::string& path, int64_t keep_through_step);
+  static absl::StatusOr<std::unique_ptr<JsonLog>> Open(const std::string& path,
+                                                       int64_t keep_lines);
   ~JsonLog();
   absl::Status Write(const nlohmann::json& line);
+  int64_t lines() const { return lines_; }
 
  private:
-  explicit JsonLog(std::FILE* file) : file_(file) {}
+  JsonLog(std::FILE* file, int64_t lines) : file_(file), lines_(lines) {}
   std::FILE* file_;
+  int64_t lines_;
 };
 
 // Prints lines above the bar.

@@ -82,13 +82,7 @@ absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
   r.Has("model");
   r.Has("data");
   ReadTrain(r.Object("train"), &c);
-  LT2_RETURN_IF_ERROR(r.status());
-  for (const auto& [key, value] : json.items()) {
-    if (key != "name" && key != "seed" && key != "model" && key != "data" &&
-        key != "train") {
-      return InvalidArgument(key, ": unknown key");
-    }
-  }
+  LT2_RETURN_IF_ERROR(r.Finish());
   LT2_RETURN_IF_ERROR(ReadData(json["data"], data_dir, &c));
   nlohmann::json model = json["model"];
   const int64_t vocab = c.stages[0]->vocab_size();

@@ -36,6 +36,8 @@ struct State {
   int64_t stage_step = 0;  // of those, in this stage
   int64_t next_index = 0;  // of the stage's training examples
   int64_t solved = 0;
+  int64_t evaluated_step = 0;  // of the last evaluation
+  int64_t log_lines = 0;
   bool done = false;
   double accuracy = 0, valid_loss = 0;
 
@@ -48,6 +50,8 @@ struct State {
             {"next_index", next_index},
             {"solved", solved},
             {"done", done},
+            {"evaluated_step", evaluated_step},
+            {"log_lines", log_lines},
             {"accuracy", accuracy},
             {"valid_loss", valid_loss}};
   }
@@ -59,6 +63,8 @@ struct State {
       s.stage_step = json.at("stage_step");
       s.next_index = json.at("next_index");
       s.solved = json.at("solved");
+      s.evaluated_step = json.at("evaluated_step");
+      s.log_lines = json.at("log_lines");
       s.done = json.at("done");
       s.accuracy = json.at("accuracy");
       s.valid_loss = json.at("valid_loss");
@@ -152,8 +158,8 @@ absl::Status Run::Prepare() {
                              config_.stages.size());
     }
   }
-  LT2_ASSIGN_OR_RETURN(log_,
-                       JsonLog::Open(options_.out + "/log.jsonl", state_.step));
+  LT2_ASSIGN_OR_RETURN(
+      log_, JsonLog::Open(options_.out + "/log.jsonl", state_.log_lines));
   peak_ = options_.peak_flops > 0 ? options_.peak_flops
                                   : PeakFlops(ctx_->info().name);
   LT2_ASSIGN_OR_RETURN(
@@ -238,6 +244,7 @@ absl::Status Run::Evaluate() {
   LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
                        evals::ScoreTask(*model_, task(), indices, score));
   const evals::TaskTotals total = evals::Total(items);
+  state_.evaluated_step = state_.step;
   state_.accuracy = total.accuracy();
   state_.valid_loss = total.loss();
   Tell(absl::StrFormat(
@@ -253,6 +260,7 @@ absl::Status Run::Evaluate() {
 }
 
 absl::Status Run::Save() {
+  state_.log_lines = log_->lines();
   return model::SaveCheckpoint(options_.out + "/last", config_.json, *model_,
                                *optimizer_, state_.ToJson(config_.seed));
 }
@@ -263,13 +271,10 @@ absl::StatusOr<RunResult> Run::Execute() {
   start_ = Clock::now();
   const bool curriculum = config_.stages.size() > 1;
   StartStage();
-  bool evaluated = false;
   while (!state_.done && state_.step < config_.steps && !Stopping()) {
     LT2_RETURN_IF_ERROR(Step());
-    evaluated = false;
     if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
       LT2_RETURN_IF_ERROR(Evaluate());
-      evaluated = true;
       if (state_.accuracy >= config_.stop_at) state_.done = true;
       if (curriculum && state_.accuracy >= config_.advance_at) {
         state_.solved = state_.stage + 1;
@@ -297,7 +302,9 @@ absl::StatusOr<RunResult> Run::Execute() {
   }
   RunResult result;
   result.finished = state_.done || state_.step >= config_.steps;
-  if (result.finished && !evaluated) LT2_RETURN_IF_ERROR(Evaluate());
+  if (result.finished && state_.evaluated_step != state_.step) {
+    LT2_RETURN_IF_ERROR(Evaluate());
+  }
   LT2_RETURN_IF_ERROR(Save());
   if (result.finished) {
     LT2_RETURN_IF_ERROR(model::ExportCheckpoint(

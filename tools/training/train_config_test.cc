@@ -1,0 +1,66 @@
+#include "tools/training/train_config.h"
+
+#include "gtest/gtest.h"
+#include "tools/training/progress.h"
+
+namespace lt2::tools {
+namespace {
+
+using nlohmann::json;
+
+json Valid() {
+  return {{"name", "x"},
+          {"model", {{"dim", 32}, {"n_heads", 2}}},
+          {"data", {{"task", "parity"}}},
+          {"train", {{"steps", 10}, {"schedule", "wsd"}}}};
+}
+
+std::string ErrorOf(const json& config) {
+  return std::string(ReadTrainConfig(config, "").status().message());
+}
+
+TEST(TrainConfig, FillsInVocabularyAndDefaults) {
+  const auto c = ReadTrainConfig(Valid(), "");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->model.vocab_size, c->stages[0]->vocab_size());
+  EXPECT_EQ(c->schedule.steps, 10);
+  EXPECT_EQ(c->schedule.shape, model::ScheduleShape::kWsd);
+  EXPECT_EQ(c->json["model"]["n_layers"], 4);
+  // What is written can be read again, and is the same.
+  const auto again = ReadTrainConfig(c->json, "");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->json, c->json);
+}
+
+TEST(TrainConfig, ErrorsNameThePath) {
+  json bad = Valid();
+  bad["train"]["stpes"] = 3;
+  EXPECT_EQ(ErrorOf(bad), "train.stpes: unknown key; did you mean 'steps'?");
+  bad = Valid();
+  bad["trian"] = json::object();
+  EXPECT_NE(ErrorOf(bad).find("trian: unknown key"), std::string::npos);
+  bad = Valid();
+  bad["model"]["dim"] = -1;
+  EXPECT_NE(ErrorOf(bad).find("model.dim: "), std::string::npos);
+  bad = Valid();
+  bad["data"]["train_min"] = "three";
+  EXPECT_NE(ErrorOf(bad).find("data.train_min"), std::string::npos);
+  bad = Valid();
+  bad["model"]["vocab_size"] = 2;
+  EXPECT_NE(ErrorOf(bad).find("model.vocab_size"), std::string::npos);
+  bad = Valid();
+  bad["data"] = {{"curriculum", {{{"task", "parity"}}, {{"task", "mqar"}}}}};
+  EXPECT_NE(ErrorOf(bad).find("data.curriculum[1]"), std::string::npos);
+}
+
+TEST(Progress, BarAndDuration) {
+  EXPECT_EQ(Duration(59.6), "1:00");
+  EXPECT_EQ(Duration(3723), "1:02:03");
+  EXPECT_EQ(ProgressBar(480, 1000, 60, 480),
+            "[###########.............]  48.0 %  step 480/1000  1:05 left");
+  EXPECT_EQ(ProgressBar(0, 10, 0, 0),
+            "[........................]   0.0 %  step 0/10  estimating");
+}
+
+}  // namespace
+}  // namespace lt2::tools
