@@ -6,7 +6,11 @@
 // every device) and, for decoding, bytes of cache read per second. GPU times
 // are of batches of launches between two synchronisations.
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "benchmark/benchmark.h"

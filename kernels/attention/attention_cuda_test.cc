@@ -1,6 +1,7 @@
 // The GPU forms of attention against the fp64 reference, bf16 in and out.
 
 #include <cmath>
+#include <tuple>
 
 #include "gtest/gtest.h"
 #include "kernels/attention/attention.h"

@@ -1,6 +1,7 @@
 // Against vectors that PyTorch computed: causal and window attention with two
 // query heads for each key-value head, and their gradients.
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/numbers.h"

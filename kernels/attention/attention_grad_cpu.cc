@@ -39,7 +39,7 @@ class GradHead {
   void Run(int64_t b, int64_t kv_head) {
     const AttentionSizes& z = size_;
     for (int64_t g = 0; g < z.group; ++g) {
-      Deltas(b, kv_head * z.group + g, &delta_[g * z.queries]);
+      Deltas(b, kv_head * z.group + g, delta_.data() + g * z.queries);
     }
     for (int64_t key = 0; key < z.keys; key += kKeys) {
       Keys(b, kv_head, key);
@@ -86,7 +86,7 @@ class GradHead {
         std::min(z.queries, key + count - 1 + z.window - z.offset);
     for (int64_t g = 0; g < z.group; ++g) {
       for (int64_t i = first; i < end; i += kQueries) {
-        Block(b, kv_head * z.group + g, &delta_[g * z.queries], i,
+        Block(b, kv_head * z.group + g, delta_.data() + g * z.queries, i,
               static_cast<int>(std::min<int64_t>(kQueries, end - i)), key,
               count);
       }

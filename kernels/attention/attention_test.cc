@@ -3,7 +3,10 @@
 
 #include "kernels/attention/attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <string>
+#include <tuple>
 
 #include "gtest/gtest.h"
 #include "kernels/attention/attention_reference.h"

@@ -39,7 +39,7 @@ constexpr int kVector = 16 / sizeof(T);
 template <typename T>
 __device__ __forceinline__ void LoadVector(const T* from, bool valid,
                                            float (&to)[kVector<T>]) {
-  T values[kVector<T>];
+  alignas(16) T values[kVector<T>];
   *reinterpret_cast<uint4*>(values) =
       valid ? *reinterpret_cast<const uint4*>(from) : uint4{0, 0, 0, 0};
 #pragma unroll
@@ -158,22 +158,34 @@ __global__ __launch_bounds__(kThreads) void DecodeKernel(DecodeParams<T> p) {
   }
 }
 
-// One block for each query head: the parts in order.
+// One block for each query head: the parts in order. Their maxima and sums are
+// read by one thread each, so that the loop over parts waits for no chain of
+// loads.
 template <typename T>
-__global__ void CombineKernel(DecodeParams<T> p) {
+__global__ __launch_bounds__(kThreads) void CombineKernel(DecodeParams<T> p) {
+  static_assert(kMaxParts <= kThreads);
+  __shared__ float maxima[kMaxParts], weights[kMaxParts], sums[kMaxParts];
   const int64_t row = blockIdx.x;
-  const int d = threadIdx.x;
-  if (d >= p.dim) return;
+  const int t = threadIdx.x;
   const float* totals = p.totals + 2 * row * p.splits;
   const float* parts = p.parts + row * p.splits * p.dim;
-  float max = -INFINITY, sum = 0, value = 0;
-  for (int s = 0; s < p.splits; ++s) max = fmaxf(max, totals[2 * s]);
-  for (int s = 0; s < p.splits; ++s) {
-    const float weight = Weight(totals[2 * s], max);
-    sum += weight * totals[2 * s + 1];
-    value += weight * parts[static_cast<int64_t>(s) * p.dim + d];
+  if (t < p.splits) maxima[t] = totals[2 * t];
+  __syncthreads();
+  float max = -INFINITY;
+  for (int s = 0; s < p.splits; ++s) max = fmaxf(max, maxima[s]);
+  if (t < p.splits) {
+    weights[t] = Weight(maxima[t], max);
+    sums[t] = weights[t] * totals[2 * t + 1];
   }
-  p.o[row * p.dim + d] = cuda::FromFloat<T>(sum == 0 ? 0.0f : value / sum);
+  __syncthreads();
+  if (t >= p.dim) return;
+  float sum = 0, value = 0;
+#pragma unroll 16
+  for (int s = 0; s < p.splits; ++s) {
+    sum += sums[s];
+    value = fmaf(weights[s], parts[static_cast<int64_t>(s) * p.dim + t], value);
+  }
+  p.o[row * p.dim + t] = cuda::FromFloat<T>(sum == 0 ? 0.0f : value / sum);
 }
 
 template <typename Unit>

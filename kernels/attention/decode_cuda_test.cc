@@ -1,5 +1,6 @@
 // Decoding and caches on a GPU, f32 and bf16.
 
+#include <algorithm>
 #include <cmath>
 
 #include "gtest/gtest.h"

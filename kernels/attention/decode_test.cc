@@ -1,6 +1,7 @@
 // Decoding over a cache: against the reference, the last row of full attention,
 // and a ring buffer against window attention.
 
+#include <algorithm>
 #include <cmath>
 
 #include "gtest/gtest.h"
