@@ -1,8 +1,10 @@
-// A thread owns V neighbouring channels and a chunk of consecutive time steps.
-// It keeps the last kTaps inputs in registers, so that each input is loaded
-// once (and kTaps - 1 once more per chunk). Widths up to kTaps share its code:
-// taps beyond the width are skipped, never multiplied, as what is there may be
-// NaN. window[m] is the input of m steps ago, taps[m] the weight it meets.
+// A thread owns V = 4 neighbouring channels (windows and taps of 8 would not
+// fit in registers; 1 where addresses or widths are odd) and a chunk of
+// consecutive time steps. It keeps the last kTaps inputs in registers, so that
+// each input is loaded once (and kTaps - 1 once more per chunk). Widths up to
+// kTaps share its code: taps beyond the width are skipped, never multiplied, as
+// what is there may be NaN. window[m] is the input of m steps ago, taps[m] the
+// weight it meets.
 //
 // A block has 32 x 8 threads: 32 packs of channels, 8 chunks.
 
@@ -18,6 +20,7 @@ namespace {
 
 constexpr int kChunksPerBlock = 8;
 constexpr int kThreads = 32 * kChunksPerBlock;
+constexpr int kLoadsAtOnce = 4;
 constexpr int64_t kMaxSlabs = 256;
 
 template <typename T>
@@ -107,7 +110,8 @@ __device__ __forceinline__ void WeightedSum(const float (&taps)[kTaps][V],
 }
 
 template <typename T, int kTaps, int V>
-__global__ void __launch_bounds__(kThreads) ShortConvKernel(const Params<T> p) {
+__global__ void __launch_bounds__(kThreads, 2)
+    ShortConvKernel(const Params<T> p) {
   const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
   const int64_t chunk = int64_t{blockIdx.x} * kChunksPerBlock + threadIdx.y;
   if (channel >= p.channels || chunk >= p.batch * p.chunks) return;
@@ -117,17 +121,26 @@ __global__ void __launch_bounds__(kThreads) ShortConvKernel(const Params<T> p) {
   float taps[kTaps][V], window[kTaps][V];
   LoadTaps<kTaps, V>(p.weight, p.width, channel, taps);
   FillWindow<kTaps, V>(p, b, begin, channel, window);
-#pragma unroll 4
-  for (int64_t t = begin; t < end; ++t) {
-    float x[V], sum[V];
-    LoadInput<V>(p, b, t, channel, x);
-    Push<kTaps, V>(window, x);
-    WeightedSum<kTaps, V>(taps, window, p.width, sum);
-    if (p.silu) {
+  // Loads go before the stores of earlier steps, which they could not pass
+  // otherwise: for all the compiler knows y may be x.
+  for (int64_t t = begin; t < end; t += kLoadsAtOnce) {
+    float x[kLoadsAtOnce][V];
 #pragma unroll
-      for (int v = 0; v < V; ++v) sum[v] *= cuda::Sigmoid(sum[v]);
+    for (int u = 0; u < kLoadsAtOnce; ++u) {
+      if (t + u < end) LoadInput<V>(p, b, t + u, channel, x[u]);
     }
-    cuda::StorePack<V>(p.y + (b * p.seq + t) * p.channels + channel, sum);
+#pragma unroll
+    for (int u = 0; u < kLoadsAtOnce; ++u) {
+      if (t + u >= end) break;
+      float sum[V];
+      Push<kTaps, V>(window, x[u]);
+      WeightedSum<kTaps, V>(taps, window, p.width, sum);
+      if (p.silu) {
+#pragma unroll
+        for (int v = 0; v < V; ++v) sum[v] *= cuda::Sigmoid(sum[v]);
+      }
+      cuda::StorePack<V>(p.y + (b * p.seq + t + u) * p.channels + channel, sum);
+    }
   }
   if (end < p.seq) return;
     // The last chunk has the final state in its window, oldest input in row 0.
@@ -146,7 +159,7 @@ __global__ void __launch_bounds__(kThreads) ShortConvKernel(const Params<T> p) {
 // dpre of the further steps belongs to the next chunk, which adds it to
 // dweight; here it is computed again rather than exchanged.
 template <typename T, int kTaps, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     ShortConvGradKernel(const Params<T> p) {
   const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
   const bool active = channel < p.channels;
@@ -162,14 +175,28 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t end = min(p.seq, begin + p.steps);
       float window[kTaps][V], dpre[kTaps][V] = {};
       FillWindow<kTaps, V>(p, b, begin, channel, window);
+      // The inputs of a step are loaded one step early, before a store that
+      // they could not pass.
+      float next_x[V] = {}, next_dy[V] = {};
+      auto load = [&](int64_t t) {
+        if (t >= p.seq) return;
+        LoadInput<V>(p, b, t, channel, next_x);
+        cuda::LoadPack<V>(p.dy + (b * p.seq + t) * p.channels + channel,
+                          next_dy);
+      };
+      load(begin);
       for (int64_t t = begin; t < end + kTaps - 1; ++t) {
-        float d[V] = {};
+        float x[V], d[V];
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          x[v] = next_x[v];
+          d[v] = t < p.seq ? next_dy[v] : 0.0f;
+        }
+        if (t + 1 < end + kTaps - 1) load(t + 1);
         if (t < p.seq) {
-          float x[V], pre[V];
-          LoadInput<V>(p, b, t, channel, x);
           Push<kTaps, V>(window, x);
-          cuda::LoadPack<V>(p.dy + (b * p.seq + t) * p.channels + channel, d);
           if (p.silu) {
+            float pre[V];
             WeightedSum<kTaps, V>(taps, window, p.width, pre);
 #pragma unroll
             for (int v = 0; v < V; ++v) {
@@ -277,8 +304,7 @@ absl::Status Forward(Context& ctx, const ShortConvArgs& args,
   SetSteps(many ? 32 : kShortConvInPlaceSeq, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.y, p.final_state);
   if (p.width > 4) return LaunchForward<T, kShortConvMaxWidth, 1>(ctx, p);
-  return pack ? LaunchForward<T, 4, cuda::kPackSize>(ctx, p)
-              : LaunchForward<T, 4, 1>(ctx, p);
+  return pack ? LaunchForward<T, 4, 4>(ctx, p) : LaunchForward<T, 4, 1>(ctx, p);
 }
 
 template <typename T, int kTaps, int V>
@@ -306,7 +332,6 @@ absl::Status Backward(Context& ctx, const ShortConvGradArgs& args,
   p.dx = cuda::Data<H>(results.dx);
   SetSteps(32, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.dy, p.dx);
-  // Packs of 4: windows, taps and sums of 8 channels would fill the registers.
   if (p.width > 4) {
     return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results.dweight);
   }

@@ -12,6 +12,7 @@ namespace lt2::kernels {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kHeadsAtOnce = 4;
 
 template <typename T>
 struct Params {
@@ -48,12 +49,25 @@ __global__ void __launch_bounds__(kThreads) RopeKernel(const Params<T> p) {
   const int64_t offset2 = p.interleaved ? 2 * pair + 1 : pair + p.pairs;
   const int64_t head_begin = int64_t{blockIdx.y} * p.heads_per_thread;
   const int64_t head_end = min(p.heads, head_begin + p.heads_per_thread);
-  for (int64_t head = head_begin; head < head_end; ++head) {
+  // Loads go before the stores of earlier heads, which they could not pass
+  // otherwise: y may be x.
+  for (int64_t head = head_begin; head < head_end; head += kHeadsAtOnce) {
     const int64_t row = (token * p.heads + head) * 2 * p.pairs;
-    const float x1 = cuda::AsFloat(p.x[row + offset1]);
-    const float x2 = cuda::AsFloat(p.x[row + offset2]);
-    p.y[row + offset1] = cuda::FromFloat<T>(x1 * cosine - x2 * sine);
-    p.y[row + offset2] = cuda::FromFloat<T>(x1 * sine + x2 * cosine);
+    float x1[kHeadsAtOnce], x2[kHeadsAtOnce];
+#pragma unroll
+    for (int u = 0; u < kHeadsAtOnce; ++u) {
+      if (head + u >= head_end) break;
+      const T* x = p.x + row + u * 2 * p.pairs;
+      x1[u] = cuda::AsFloat(x[offset1]);
+      x2[u] = cuda::AsFloat(x[offset2]);
+    }
+#pragma unroll
+    for (int u = 0; u < kHeadsAtOnce; ++u) {
+      if (head + u >= head_end) break;
+      T* y = p.y + row + u * 2 * p.pairs;
+      y[offset1] = cuda::FromFloat<T>(x1[u] * cosine - x2[u] * sine);
+      y[offset2] = cuda::FromFloat<T>(x1[u] * sine + x2[u] * cosine);
+    }
   }
 }
 
