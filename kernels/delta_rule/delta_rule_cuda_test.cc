@@ -235,7 +235,7 @@ TEST(DeltaRuleCuda, SameBitsTwice) {
 
 TEST(DeltaRuleCuda, ARowDoesNotDependOnTheBatchAroundIt) {
   LT2_SKIP_WITHOUT_CUDA();
-  // 6 rows of 8 heads use wide slices of the state, one row narrow ones.
+  // 12 rows of 8 heads use wide slices of the state, one row narrow ones.
   const DeltaRuleShape many = {12, 70, 8, 8, 32, 64};
   const DeltaRuleInputs in = Random(701, many);
   DeltaRuleShape one = many;
