@@ -27,6 +27,8 @@ ABSL_FLAG(int, threads, 0, "CPU threads; 0 = all");
 ABSL_FLAG(bool, resume, false, "continue from the checkpoint in --out");
 ABSL_FLAG(std::string, data_dir, "",
           "where relative paths of text tasks start; default $LT2_DATA_DIR");
+ABSL_FLAG(double, time_limit, 0,
+          "seconds after which the run ends as if done; 0 = none");
 ABSL_FLAG(double, peak_tflops, 0,
           "the device's peak for MFU; 0 = by its name, if known");
 
@@ -89,6 +91,7 @@ absl::StatusOr<RunResult> Main(const std::vector<std::string>& overrides) {
   }
   options.resume = absl::GetFlag(FLAGS_resume);
   options.peak_flops = absl::GetFlag(FLAGS_peak_tflops) * 1e12;
+  options.time_limit = absl::GetFlag(FLAGS_time_limit);
   options.stop = &stop_requested;
   std::signal(SIGINT, OnInterrupt);
   std::signal(SIGTERM, OnInterrupt);

@@ -21,12 +21,12 @@ TaskColumn WordProblem(const std::string& name, const std::string& group) {
   c.name = name;
   c.family = name;
   c.title =
-      "Word problem of " + group + " at 64 factors, twice the training length";
+      "Word problem of " + group + " at 32 factors, twice the training length";
   c.spec = {{"task", "word_problem"},
             {"group", group},
-            {"max_length", 32},
-            {"test_min_length", 64},
-            {"test_max_length", 64}};
+            {"max_length", 16},
+            {"test_min_length", 32},
+            {"test_max_length", 32}};
   c.examples = 64;
   return c;
 }
@@ -56,7 +56,7 @@ std::vector<TaskColumn> MakeColumns() {
   mqar.title =
       "Multi-query associative recall: 4 to 32 pairs in 64 to 128 tokens";
   mqar.spec = {{"task", "mqar"},
-               {"vocab", 1024},
+               {"vocab", 256},
                {"settings",
                 {{{"length", 64}, {"pairs", 4}, {"weight", 1}},
                  {{"length", 64}, {"pairs", 16}, {"weight", 1}},

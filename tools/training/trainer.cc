@@ -272,6 +272,13 @@ absl::StatusOr<RunResult> Run::Execute() {
   const bool curriculum = config_.stages.size() > 1;
   StartStage();
   while (!state_.done && state_.step < config_.steps && !Stopping()) {
+    if (options_.time_limit > 0 && Since(start_) > options_.time_limit) {
+      Tell(absl::StrFormat("time limit reached at step %d", state_.step));
+      LT2_RETURN_IF_ERROR(
+          log_->Write({{"step", state_.step}, {"ended_by", "time_limit"}}));
+      state_.done = true;
+      break;
+    }
     LT2_RETURN_IF_ERROR(Step());
     if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
       LT2_RETURN_IF_ERROR(Evaluate());

@@ -27,6 +27,9 @@ struct RunOptions {
   const std::atomic<bool>* stop = nullptr;
   // Peak of the device in FLOP/s for MFU; 0 = by name, if known.
   double peak_flops = 0;
+  // Wall-clock seconds after which the run ends as if its steps were done; 0 =
+  // none. What it reaches then depends on the machine.
+  double time_limit = 0;
   bool quiet = false;  // no lines for people
 };
 
