@@ -5,7 +5,12 @@ set -euo pipefail
 out="$PWD/$1"
 run_all="$2"
 shift 2
-name="$(basename "$out" .tar.gz)"
+name="$(basename "$out")"
+name="${name%.tar.*}"
+case "$out" in
+  *.xz) compress=(xz -6 --threads=2) ;;
+  *) compress=(gzip -9n) ;;
+esac
 stage="$(mktemp -d)"
 trap 'rm -rf "$stage"' EXIT
 root="$stage/$name"
@@ -53,4 +58,4 @@ chmod -R u+w "$root"
 
 # The same bytes for the same programs: no times, no owners, one order.
 tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
-  -cf - "$name" | gzip -9n >"$out"
+  -cf - "$name" | "${compress[@]}" >"$out"
