@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "model/io/json_reader.h"
+#include "kernels/core/json/json_reader.h"
 
 namespace lt2::model {
 namespace {
@@ -83,6 +83,9 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
       {{"interleaved", kernels::RopeLayout::kInterleaved},
        {"half_split", kernels::RopeLayout::kHalfSplit}});
   c.weight_tying = r.Bool("weight_tying", c.weight_tying);
+  if (r.status().ok() && c.dim % c.n_heads != 0) {
+    r.Fail("n_heads", absl::StrCat(c.n_heads, " does not divide dim ", c.dim));
+  }
   DeltaRuleConfig defaults;
   defaults.n_heads = c.n_heads;
   defaults.key_dim = 3 * c.dim / 4;
@@ -96,10 +99,6 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
   auto fail = [&](absl::string_view key, const std::string& message) {
     return InvalidArgument(r.PathOf(key), ": ", message);
   };
-  if (c.dim % c.n_heads != 0) {
-    return fail("n_heads",
-                absl::StrCat(c.n_heads, " does not divide dim ", c.dim));
-  }
   if (c.n_heads % c.n_kv_heads != 0) {
     return fail(
         "n_kv_heads",

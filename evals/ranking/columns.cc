@@ -1,4 +1,4 @@
-#include "evals/leaderboard/columns.h"
+#include "evals/ranking/columns.h"
 
 namespace lt2::evals {
 namespace {
@@ -13,6 +13,17 @@ TaskColumn Program(int64_t stage, int64_t swaps) {
             " bits and swaps (stage " + std::to_string(stage) + ")";
   c.spec = {{"task", "program"}, {"stage", stage}};
   c.examples = 32;
+  return c;
+}
+
+TaskColumn Mqar(const std::string& name, const std::string& title,
+                const json& settings) {
+  TaskColumn c;
+  c.name = name;
+  c.family = "mqar";
+  c.title = "Multi-query associative recall: " + title;
+  c.spec = {{"task", "mqar"}, {"vocab", 256}, {"settings", settings}};
+  c.examples = 48;
   return c;
 }
 
@@ -32,7 +43,7 @@ TaskColumn WordProblem(const std::string& name, const std::string& group) {
 }
 
 TaskColumn Text(const std::string& name, const std::string& title,
-            const std::string& file, bool carry_state) {
+                const std::string& file, bool carry_state) {
   TaskColumn c;
   c.name = name;
   c.family = "text";
@@ -50,19 +61,13 @@ TaskColumn Text(const std::string& name, const std::string& title,
 
 std::vector<TaskColumn> MakeColumns() {
   std::vector<TaskColumn> columns;
-  TaskColumn mqar;
-  mqar.name = "mqar";
-  mqar.family = "mqar";
-  mqar.title =
-      "Multi-query associative recall: 4 to 32 pairs in 64 to 128 tokens";
-  mqar.spec = {{"task", "mqar"},
-               {"vocab", 256},
-               {"settings",
-                {{{"length", 64}, {"pairs", 4}, {"weight", 1}},
-                 {{"length", 64}, {"pairs", 16}, {"weight", 1}},
-                 {{"length", 128}, {"pairs", 32}, {"weight", 2}}}}};
-  mqar.examples = 64;
-  columns.push_back(mqar);
+  columns.push_back(Mqar("mqar",
+                         "4 to 32 pairs in 64 to 128 tokens, as trained",
+                         {{{"length", 64}, {"pairs", 4}, {"weight", 1}},
+                          {{"length", 64}, {"pairs", 16}, {"weight", 1}},
+                          {{"length", 128}, {"pairs", 32}, {"weight", 2}}}));
+  columns.push_back(Mqar("mqar240", "60 pairs in 240 tokens, beyond training",
+                         {{{"length", 240}, {"pairs", 60}, {"weight", 1}}}));
 
   columns.push_back(WordProblem("a5", "A5"));
   columns.push_back(WordProblem("z60", "Z60"));
@@ -95,9 +100,9 @@ std::vector<TaskColumn> MakeColumns() {
                ? "wikitext2-valid.txt.xz"
                : "valid-" + std::string(corpus) + ".txt.xz");
       TaskColumn c = Text(std::string(corpus) + (carry ? "-stream" : ""),
-                      "Validation corpus " + file +
-                          (carry ? ", state carried" : ", windows of 256"),
-                      file, carry);
+                          "Validation corpus " + file +
+                              (carry ? ", state carried" : ", windows of 256"),
+                          file, carry);
       c.needs_data_dir = true;
       columns.push_back(c);
     }

@@ -1,4 +1,4 @@
-#include "evals/leaderboard/run.h"
+#include "evals/ranking/run.h"
 
 #include <dirent.h>
 

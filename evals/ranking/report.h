@@ -1,13 +1,13 @@
 // The leaderboard's outputs, all from the same rows: a table for the terminal,
 // a Markdown report, and JSON (schema in evals/README.md).
 
-#ifndef LT2_EVALS_LEADERBOARD_REPORT_H_
-#define LT2_EVALS_LEADERBOARD_REPORT_H_
+#ifndef LT2_EVALS_RANKING_REPORT_H_
+#define LT2_EVALS_RANKING_REPORT_H_
 
 #include <string>
 #include <vector>
 
-#include "evals/leaderboard/run.h"
+#include "evals/ranking/run.h"
 #include "nlohmann/json.hpp"
 
 namespace lt2::evals {
@@ -32,4 +32,4 @@ std::string Short(double number);
 
 }  // namespace lt2::evals
 
-#endif  // LT2_EVALS_LEADERBOARD_REPORT_H_
+#endif  // LT2_EVALS_RANKING_REPORT_H_

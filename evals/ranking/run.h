@@ -1,13 +1,13 @@
 // Evaluates checkpoints on columns.
 
-#ifndef LT2_EVALS_LEADERBOARD_RUN_H_
-#define LT2_EVALS_LEADERBOARD_RUN_H_
+#ifndef LT2_EVALS_RANKING_RUN_H_
+#define LT2_EVALS_RANKING_RUN_H_
 
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "evals/leaderboard/columns.h"
+#include "evals/ranking/columns.h"
 #include "evals/scoring/task_score.h"
 #include "kernels/core/tensor.h"
 
@@ -56,4 +56,4 @@ absl::StatusOr<std::vector<Row>> RunLeaderboard(
 
 }  // namespace lt2::evals
 
-#endif  // LT2_EVALS_LEADERBOARD_RUN_H_
+#endif  // LT2_EVALS_RANKING_RUN_H_

@@ -6,8 +6,8 @@
 //
 // To add a column: one entry in columns.cc, and checkpoints of its family.
 
-#ifndef LT2_EVALS_LEADERBOARD_COLUMNS_H_
-#define LT2_EVALS_LEADERBOARD_COLUMNS_H_
+#ifndef LT2_EVALS_RANKING_COLUMNS_H_
+#define LT2_EVALS_RANKING_COLUMNS_H_
 
 #include <string>
 #include <vector>
@@ -39,4 +39,4 @@ const std::vector<TaskColumn>& Columns();
 
 }  // namespace lt2::evals
 
-#endif  // LT2_EVALS_LEADERBOARD_COLUMNS_H_
+#endif  // LT2_EVALS_RANKING_COLUMNS_H_
