@@ -1,9 +1,9 @@
 #include "tasks/modular_arithmetic.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 
 namespace lt2::tasks {
 namespace {
@@ -152,7 +152,7 @@ class ModularArithmetic : public Task {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateModularArithmetic(
     const nlohmann::json& spec, const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "modular_arithmetic");
   Parameters p;
   p.modulus = reader.Int("modulus", 5, 2, 1000);

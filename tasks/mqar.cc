@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 
 namespace lt2::tasks {
 namespace {
@@ -197,7 +197,7 @@ class Mqar : public Task {
   std::vector<double> inverse_weight_;  // [slot] 1 / w_g
 };
 
-Setting ReadSetting(SpecReader& reader, bool weighted, int64_t vocab) {
+Setting ReadSetting(JsonReader reader, bool weighted, int64_t vocab) {
   Setting s;
   s.length = reader.Int("length", 64, 4, kMaxLength);
   s.pairs = reader.Int("pairs", 4, 1, kMaxLength);
@@ -225,13 +225,12 @@ std::vector<std::string> MqarPresetNames() {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateMqar(const nlohmann::json& spec,
                                                  const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "mqar");
   Parameters p;
   if (reader.Has("preset")) {
-    std::vector<absl::string_view> names;
-    for (const Preset& preset : Presets()) names.push_back(preset.name);
-    const std::string name = reader.Choice("preset", names[0], names);
+    const std::vector<std::string> names = MqarPresetNames();
+    const std::string name = reader.Enum("preset", names[0], names);
     for (const Preset& preset : Presets()) {
       if (preset.name != name) continue;
       p.settings = preset.settings;
@@ -243,7 +242,7 @@ absl::StatusOr<std::unique_ptr<Task>> CreateMqar(const nlohmann::json& spec,
     }
   }
   p.vocab = reader.Int("vocab", p.vocab, 6, kMaxVocab);
-  p.power_a = reader.Double("power_a", p.power_a, 0.0, 100.0);
+  p.power_a = reader.Float("power_a", p.power_a, 0.0, 100.0);
   p.random_non_queries =
       reader.Bool("random_non_queries", p.random_non_queries);
   reader.Int("num_passes", 1, 1, 1);
@@ -255,13 +254,10 @@ absl::StatusOr<std::unique_ptr<Task>> CreateMqar(const nlohmann::json& spec,
     }
   } else if (reader.Has("settings")) {
     p.mixture = true;
-    const nlohmann::json& list = reader.Array("settings");
-    for (size_t i = 0; i < list.size(); ++i) {
-      SpecReader item(list[i], reader.Path(absl::StrCat("settings[", i, "]")));
+    for (const JsonReader& item : reader.Objects("settings")) {
       p.settings.push_back(ReadSetting(item, /*weighted=*/true, p.vocab));
-      reader.Fail(item.Finish());
     }
-    if (list.empty()) reader.Fail("settings", "must not be empty");
+    if (p.settings.empty()) reader.Fail("settings", "must not be empty");
     int64_t total = 0;  // Philox::Below() ends at 2^32.
     for (const Setting& s : p.settings) total += s.weight;
     if (total > kMaxTotalWeight) {

@@ -1,8 +1,8 @@
 #include "tasks/parity.h"
 
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 
 namespace lt2::tasks {
 namespace {
@@ -65,7 +65,7 @@ class Parity : public Task {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateParity(const nlohmann::json& spec,
                                                    const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "parity");
   Parameters p;
   p.train_min = reader.Int("train_min", 3, 1, kMaxLength);
@@ -80,8 +80,7 @@ absl::StatusOr<std::unique_ptr<Task>> CreateParity(const nlohmann::json& spec,
     reader.Fail("test_min", "must be <= test_max (", p.test_max, "), got ",
                 p.test_min);
   }
-  p.supervise_all =
-      reader.Choice("supervise", "last", {"last", "all"}) == "all";
+  p.supervise_all = reader.Enum("supervise", "last", {"last", "all"}) == "all";
   LT2_RETURN_IF_ERROR(reader.Finish());
   return std::make_unique<Parity>(p);
 }

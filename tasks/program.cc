@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 
 namespace lt2::tasks {
 namespace {
@@ -197,10 +197,10 @@ class Program : public Task {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
     const nlohmann::json& spec, const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "program");
   Parameters p;
-  p.words = reader.Choice("encoding", "merged", {"merged", "words"}) == "words";
+  p.words = reader.Enum("encoding", "merged", {"merged", "words"}) == "words";
   p.variables = reader.Int("variables", 5, 2, 26);
   p.numbers = reader.Int("numbers", 256, 2, kMaxNumbers);
   const int forms = reader.Has("stage") + reader.Has("stages") +
@@ -210,25 +210,19 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
                 "give one of stage, stages, and bits with swaps");
   }
   if (reader.Has("stages")) {
-    const nlohmann::json& list = reader.Array("stages");
-    if (list.empty()) reader.Fail("stages", "must not be empty");
-    for (size_t i = 0; i < list.size(); ++i) {
-      // One-key object, so that the checks of Int() serve elements too.
-      const std::string key = absl::StrCat("stages[", i, "]");
-      const nlohmann::json element = {{key, list[i]}};
-      SpecReader item(element, options.path);
-      p.stages.push_back(
-          static_cast<int>(item.RequiredInt(key, 1, kProgramStages)));
-      reader.Fail(item.Finish());
+    for (int64_t stage : reader.Ints("stages", 1, kProgramStages)) {
+      p.stages.push_back(static_cast<int>(stage));
       const int64_t size = StageSize(p.stages.back());
       p.settings.push_back({size, size});
     }
+    if (p.stages.empty()) reader.Fail("stages", "must not be empty");
   } else if (reader.Has("stage")) {
-    const int64_t size = StageSize(
-        static_cast<int>(reader.RequiredInt("stage", 1, kProgramStages)));
+    const int64_t size =
+        StageSize(static_cast<int>(reader.Int("stage", 1, 1, kProgramStages)));
     p.settings.push_back({size, size});
   } else {
-    const int64_t bits = reader.RequiredInt("bits", 2, kMaxNumbers);
+    reader.Require({"bits"});
+    const int64_t bits = reader.Int("bits", 2, 2, kMaxNumbers);
     const int64_t swaps = reader.Int("swaps", bits, 1, kMaxSwaps);
     p.settings.push_back({bits, swaps});
   }

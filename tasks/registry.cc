@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/modular_arithmetic.h"
 #include "tasks/mqar.h"
 #include "tasks/parity.h"
 #include "tasks/program.h"
-#include "tasks/spec_reader.h"
 #include "tasks/text.h"
 #include "tasks/word_problem.h"
 
@@ -35,15 +35,16 @@ std::vector<std::string> TaskNames() {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateTask(const nlohmann::json& spec,
                                                  const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
-  const std::string name = reader.RequiredString("task");
-  if (!reader.ok()) return reader.Finish();
+  JsonReader reader(spec, options.path);
+  reader.Require({"task"});
+  const std::string name = reader.String("task", "");
+  LT2_RETURN_IF_ERROR(reader.status());
   for (const TaskEntry& entry : TaskTable()) {
     if (entry.name == name) return entry.create(spec, options);
   }
   reader.Fail("task", "must be one of ", absl::StrJoin(TaskNames(), ", "),
               "; got \"", name.substr(0, 60), "\"");
-  return reader.Finish();
+  return reader.status();
 }
 
 }  // namespace lt2::tasks

@@ -11,8 +11,8 @@
 
 namespace lt2::tasks {
 
-// Makes one kind of task. The key "task" is in the spec: SpecReader readers
-// must read it too.
+// Makes one kind of task. The key "task" is in the spec, so a factory has to
+// read it too.
 using TaskFactory = absl::StatusOr<std::unique_ptr<Task>> (*)(
     const nlohmann::json& spec, const TaskOptions& options);
 

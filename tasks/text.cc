@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 #include "tasks/text_file.h"
 
 namespace lt2::tasks {
@@ -147,18 +147,18 @@ absl::Status CutValid(double fraction, std::string* train, std::string* valid) {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateText(const nlohmann::json& spec,
                                                  const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "text");
   Parameters p;
   p.length = reader.Int("length", 256, 1, kMaxLength);
-  p.train_files = reader.StringList("train_files");
-  p.valid_files = reader.StringList("valid_files");
-  p.test_files = reader.StringList("test_files");
+  p.train_files = reader.Strings("train_files");
+  p.valid_files = reader.Strings("valid_files");
+  p.test_files = reader.Strings("test_files");
   if (p.train_files.empty()) {
     reader.Fail("train_files", "must name at least one file");
   }
   const double fraction =
-      reader.Double("valid_fraction", kDefaultValidFraction, 1e-6, 0.9);
+      reader.Float("valid_fraction", kDefaultValidFraction, 1e-6, 0.9);
   if (p.valid_files.empty()) {
     p.valid_fraction = fraction;
   } else if (reader.Has("valid_fraction")) {
@@ -169,14 +169,14 @@ absl::StatusOr<std::unique_ptr<Task>> CreateText(const nlohmann::json& spec,
   std::string train, valid, test;
   const absl::string_view directory = options.data_dir;
   LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.train_files, directory, &train),
-                               reader.Path("train_files")));
+                               reader.PathOf("train_files")));
   LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.valid_files, directory, &valid),
-                               reader.Path("valid_files")));
+                               reader.PathOf("valid_files")));
   LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.test_files, directory, &test),
-                               reader.Path("test_files")));
+                               reader.PathOf("test_files")));
   if (p.valid_fraction > 0) {
     LT2_RETURN_IF_ERROR(Annotate(CutValid(p.valid_fraction, &train, &valid),
-                                 reader.Path("valid_fraction")));
+                                 reader.PathOf("valid_fraction")));
   }
   if (static_cast<int64_t>(train.size()) <= p.length) {
     reader.Fail("length", "must be < the bytes of training text (",

@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/group.h"
 #include "tasks/sample_rng.h"
-#include "tasks/spec_reader.h"
 
 namespace lt2::tasks {
 namespace {
@@ -67,11 +67,12 @@ class WordProblem : public Task {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateWordProblem(
     const nlohmann::json& spec, const TaskOptions& options) {
-  SpecReader reader(spec, options.path);
+  JsonReader reader(spec, options.path);
   reader.String("task", "word_problem");
-  const std::string name = reader.RequiredString("group");
+  reader.Require({"group", "max_length"});
+  const std::string name = reader.String("group", "");
   Range train, test;
-  train.max = reader.RequiredInt("max_length", 1, kMaxLength);
+  train.max = reader.Int("max_length", 1, 1, kMaxLength);
   train.min = reader.Int("min_length", train.max, 1, kMaxLength);
   test.max = reader.Int("test_max_length", train.max, 1, kMaxLength);
   test.min = reader.Int("test_min_length",

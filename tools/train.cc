@@ -13,10 +13,10 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "kernels/core/json/json_reader.h"
+#include "kernels/core/json/strict_json.h"
 #include "kernels/core/program.h"
 #include "model/io/atomic_file.h"
-#include "model/io/json_reader.h"
-#include "model/io/strict_json.h"
 #include "tools/training/trainer.h"
 
 ABSL_FLAG(std::string, config, "", "JSON configuration of the run");
@@ -66,9 +66,9 @@ absl::StatusOr<RunResult> Main(const std::vector<std::string>& overrides) {
   const std::string path = absl::GetFlag(FLAGS_config);
   if (path.empty()) return InvalidArgument("--config is missing");
   LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(path));
-  LT2_ASSIGN_OR_RETURN(nlohmann::json json, model::ParseJson(text, path));
+  LT2_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, path));
   for (const std::string& override_text : overrides) {
-    LT2_RETURN_IF_ERROR(model::ApplyOverride(override_text, &json));
+    LT2_RETURN_IF_ERROR(ApplyOverride(override_text, &json));
   }
   std::string data_dir = absl::GetFlag(FLAGS_data_dir);
   if (data_dir.empty() && std::getenv("LT2_DATA_DIR") != nullptr) {

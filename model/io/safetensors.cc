@@ -12,8 +12,8 @@
 #include <tuple>
 
 #include "absl/cleanup/cleanup.h"
+#include "kernels/core/json/strict_json.h"
 #include "model/io/safetensors_header.h"
-#include "model/io/strict_json.h"
 
 namespace lt2::model {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_join.h"
-#include "model/io/strict_json.h"
+#include "kernels/core/json/strict_json.h"
 
 namespace lt2::model {
 namespace {

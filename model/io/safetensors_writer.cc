@@ -1,9 +1,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_join.h"
+#include "kernels/core/json/strict_json.h"
 #include "model/io/atomic_file.h"
 #include "model/io/safetensors.h"
 #include "model/io/safetensors_header.h"
-#include "model/io/strict_json.h"
 
 namespace lt2::model {
 namespace {

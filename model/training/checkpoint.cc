@@ -3,9 +3,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "kernels/activation/activation.h"
+#include "kernels/core/json/strict_json.h"
 #include "model/io/atomic_file.h"
 #include "model/io/safetensors.h"
-#include "model/io/strict_json.h"
 
 namespace lt2::model {
 namespace {

@@ -1,11 +1,9 @@
 #include "tools/training/train_config.h"
 
-#include "model/io/json_reader.h"
+#include "kernels/core/json/json_reader.h"
 
 namespace lt2::tools {
 namespace {
-
-using model::JsonReader;
 
 void ReadTrain(JsonReader r, TrainConfig* c) {
   c->steps = r.Int("steps", c->steps, 1);

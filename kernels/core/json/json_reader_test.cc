@@ -1,9 +1,9 @@
-#include "model/io/json_reader.h"
+#include "kernels/core/json/json_reader.h"
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
 
-namespace lt2::model {
+namespace lt2 {
 namespace {
 
 using nlohmann::json;
@@ -187,4 +187,4 @@ TEST(ApplyOverride, ErrorsNameThePathAndChangeNothing) {
 }
 
 }  // namespace
-}  // namespace lt2::model
+}  // namespace lt2

@@ -1,11 +1,11 @@
-#include "model/io/strict_json.h"
+#include "kernels/core/json/strict_json.h"
 
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
 
-namespace lt2::model {
+namespace lt2 {
 namespace {
 
 using nlohmann::json;
@@ -48,7 +48,7 @@ class DocumentHandler : public nlohmann::json_sax<json> {
 
   bool parse_error(std::size_t, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    return Fail(internal::ParserMessage(error));
+    return Fail(ParserMessage(error));
   }
 
   const absl::Status& status() const { return status_; }
@@ -100,8 +100,6 @@ class DocumentHandler : public nlohmann::json_sax<json> {
 
 }  // namespace
 
-namespace internal {
-
 std::string ParserMessage(const std::exception& error) {
   std::string message = error.what();
   // "[json.exception.parse_error.101] parse error at line 1, column 5: ..."
@@ -117,8 +115,6 @@ std::string ParserMessage(const std::exception& error) {
   }
   return IsValidUtf8(message) ? message : absl::CHexEscape(message);
 }
-
-}  // namespace internal
 
 absl::StatusOr<json> ParseJson(absl::string_view text, absl::string_view source,
                                const JsonLimits& limits) {
@@ -184,4 +180,4 @@ std::string Quoted(absl::string_view text) {
                       cut ? "...'" : "'");
 }
 
-}  // namespace lt2::model
+}  // namespace lt2

@@ -17,8 +17,8 @@
 // A JsonReader refers to the json it was made from, which must outlive it.
 // Copies and readers of nested objects share one error. Not thread-safe.
 
-#ifndef LT2_MODEL_IO_JSON_READER_H_
-#define LT2_MODEL_IO_JSON_READER_H_
+#ifndef LT2_KERNELS_CORE_JSON_JSON_READER_H_
+#define LT2_KERNELS_CORE_JSON_JSON_READER_H_
 
 #include <cstdint>
 #include <limits>
@@ -28,12 +28,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "kernels/core/json/strict_json.h"
 #include "kernels/core/status.h"
-#include "model/io/strict_json.h"
 #include "nlohmann/json.hpp"
 
-namespace lt2::model {
+namespace lt2 {
 
 class JsonReader {
  public:
@@ -48,7 +49,11 @@ class JsonReader {
   // Errors unless every key is there.
   void Require(const std::vector<std::string>& keys);
   // An error of the caller about a key, such as a combination that cannot be.
-  void Fail(absl::string_view key, absl::string_view message);
+  // The arguments after the key are those of absl::StrCat.
+  template <typename... Args>
+  void Fail(absl::string_view key, const Args&... args) {
+    Report(key, absl::StrCat(args...));
+  }
 
   int64_t Int(absl::string_view key, int64_t default_value, int64_t min = 0,
               int64_t max = kMaxInt);
@@ -95,6 +100,7 @@ class JsonReader {
       : state_(std::move(state)), node_(node) {}
   // The value, or nullptr if absent; notes the key as known.
   const nlohmann::json* Get(absl::string_view key) const;
+  void Report(absl::string_view key, absl::string_view message);
   void Expected(const std::string& path, absl::string_view what,
                 const nlohmann::json& got);
   bool ReadInt(const nlohmann::json& value, const std::string& path,
@@ -126,6 +132,6 @@ E JsonReader::Enum(absl::string_view key, E default_value,
 absl::Status ApplyOverride(absl::string_view assignment,
                            nlohmann::json* config);
 
-}  // namespace lt2::model
+}  // namespace lt2
 
-#endif  // LT2_MODEL_IO_JSON_READER_H_
+#endif  // LT2_KERNELS_CORE_JSON_JSON_READER_H_

@@ -1,4 +1,4 @@
-#include "model/io/json_reader.h"
+#include "kernels/core/json/json_reader.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
-namespace lt2::model {
+namespace lt2 {
 namespace {
 
 using nlohmann::json;
@@ -121,7 +121,7 @@ bool JsonReader::Has(absl::string_view key) const {
   return Get(key) != nullptr;
 }
 
-void JsonReader::Fail(absl::string_view key, absl::string_view message) {
+void JsonReader::Report(absl::string_view key, absl::string_view message) {
   if (!state_->first_error.ok()) return;
   state_->first_error = InvalidArgument(PathOf(key), ": ", message);
 }
@@ -372,4 +372,4 @@ absl::Status ApplyOverride(absl::string_view assignment, json* config) {
   return absl::OkStatus();
 }
 
-}  // namespace lt2::model
+}  // namespace lt2

@@ -6,8 +6,8 @@
 //
 // Memory is proportional to the text: at most 16 bytes a byte of text.
 
-#ifndef LT2_MODEL_IO_STRICT_JSON_H_
-#define LT2_MODEL_IO_STRICT_JSON_H_
+#ifndef LT2_KERNELS_CORE_JSON_STRICT_JSON_H_
+#define LT2_KERNELS_CORE_JSON_STRICT_JSON_H_
 
 #include <cstdint>
 #include <string>
@@ -16,7 +16,7 @@
 #include "kernels/core/status.h"
 #include "nlohmann/json.hpp"
 
-namespace lt2::model {
+namespace lt2 {
 
 struct JsonLimits {
   int64_t max_bytes = int64_t{64} << 20;
@@ -35,11 +35,9 @@ bool IsValidUtf8(absl::string_view text);
 // `text` for an error message: escaped, quoted, cut after 80 bytes.
 std::string Quoted(absl::string_view text);
 
-namespace internal {
 // What() of a nlohmann exception without its tag, cut to a readable length.
 std::string ParserMessage(const std::exception& error);
-}  // namespace internal
 
-}  // namespace lt2::model
+}  // namespace lt2
 
-#endif  // LT2_MODEL_IO_STRICT_JSON_H_
+#endif  // LT2_KERNELS_CORE_JSON_STRICT_JSON_H_

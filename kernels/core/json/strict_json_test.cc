@@ -1,9 +1,9 @@
-#include "model/io/strict_json.h"
+#include "kernels/core/json/strict_json.h"
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
 
-namespace lt2::model {
+namespace lt2 {
 namespace {
 
 std::string ErrorOf(absl::string_view text, const JsonLimits& limits = {}) {
@@ -121,4 +121,4 @@ TEST(Quoted, IsShortAndPrintable) {
 }
 
 }  // namespace
-}  // namespace lt2::model
+}  // namespace lt2
