@@ -12,7 +12,7 @@ TaskColumn Program(int64_t stage, int64_t swaps) {
   c.title = "State tracking and recall program, " + std::to_string(swaps) +
             " bits and swaps (stage " + std::to_string(stage) + ")";
   c.spec = {{"task", "program"}, {"stage", stage}};
-  c.examples = 32;
+  c.examples = swaps > 64 ? 64 : 128;
   return c;
 }
 
@@ -23,7 +23,7 @@ TaskColumn Mqar(const std::string& name, const std::string& title,
   c.family = "mqar";
   c.title = "Multi-query associative recall: " + title;
   c.spec = {{"task", "mqar"}, {"vocab", 256}, {"settings", settings}};
-  c.examples = 48;
+  c.examples = 128;
   return c;
 }
 
@@ -33,12 +33,8 @@ TaskColumn WordProblem(const std::string& name, const std::string& group) {
   c.family = name;
   c.title =
       "Word problem of " + group + " at 32 factors, twice the training length";
-  c.spec = {{"task", "word_problem"},
-            {"group", group},
-            {"max_length", 16},
-            {"test_min_length", 32},
-            {"test_max_length", 32}};
-  c.examples = 64;
+  c.spec = {{"task", "word_problem"}, {"group", group}, {"max_length", 16}};
+  c.examples = 256;
   return c;
 }
 
@@ -81,7 +77,7 @@ std::vector<TaskColumn> MakeColumns() {
                  {"train_max", 40},
                  {"test_min", 40},
                  {"test_max", 256}};
-  parity.examples = 128;
+  parity.examples = 512;
   columns.push_back(parity);
 
   columns.push_back(Program(1, 8));
