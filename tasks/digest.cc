@@ -3,26 +3,24 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
+#include "absl/types/span.h"
+#include "kernels/core/hash.h"
 #include "kernels/core/status.h"
 
 namespace lt2::tasks {
 namespace {
 
-class Fnv1a {
- public:
-  void Add(uint32_t word) {
-    for (int byte = 0; byte < 4; ++byte) {
-      hash_ = (hash_ ^ ((word >> (8 * byte)) & 0xff)) * 0x100000001b3u;
+// The words' bytes, the lowest first.
+uint64_t Add(uint64_t hash, absl::Span<const int32_t> words) {
+  for (int32_t word : words) {
+    char bytes[4];
+    for (int i = 0; i < 4; ++i) {
+      bytes[i] = static_cast<char>(static_cast<uint32_t>(word) >> (8 * i));
     }
+    hash = Fnv1a({bytes, 4}, hash);
   }
-  void Add(const std::vector<int32_t>& words) {
-    for (int32_t word : words) Add(static_cast<uint32_t>(word));
-  }
-  uint64_t hash() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325u;
-};
+  return hash;
+}
 
 }  // namespace
 
@@ -30,15 +28,15 @@ absl::StatusOr<std::string> Digest(const Task& task, Split split, uint64_t seed,
                                    int64_t examples) {
   const int64_t end = task.num_examples(split);
   if (end >= 0) examples = std::min(examples, end);
-  Fnv1a hash;
+  uint64_t hash = kFnv1aEmpty;
   Example example;
   for (int64_t index = 0; index < examples; ++index) {
     LT2_RETURN_IF_ERROR(task.Generate(split, seed, index, &example));
-    hash.Add(static_cast<uint32_t>(example.inputs.size()));
-    hash.Add(example.inputs);
-    hash.Add(example.targets);
+    hash = Add(hash, {static_cast<int32_t>(example.inputs.size())});
+    hash = Add(hash, example.inputs);
+    hash = Add(hash, example.targets);
   }
-  return absl::StrFormat("%016x", hash.hash());
+  return absl::StrFormat("%016x", hash);
 }
 
 }  // namespace lt2::tasks

@@ -3,6 +3,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/core/context.h"
+#include "kernels/core/hash.h"
 #include "kernels/core/philox.h"
 #include "kernels/core/testing.h"
 
@@ -29,6 +30,15 @@ TEST(Philox, KnownAnswers) {
   EXPECT_EQ(c.word[1], 0x94fdccebu);
   EXPECT_EQ(c.word[2], 0x5001e420u);
   EXPECT_EQ(c.word[3], 0x24126ea1u);
+}
+
+// Test vectors of the hash's authors.
+TEST(Fnv1a, KnownAnswers) {
+  static_assert(Fnv1a("") == 0xcbf29ce484222325u);
+  static_assert(Fnv1a("a") == 0xaf63dc4c8601ec8cu);
+  static_assert(Fnv1a("foobar") == 0x85944171f73967e8u);
+  EXPECT_EQ(Fnv1a("bar", Fnv1a("foo")), Fnv1a("foobar"));
+  EXPECT_EQ(Fnv1a("\xff"), (kFnv1aEmpty ^ 255) * 1099511628211u);
 }
 
 TEST(Philox, BelowIsUniform) {

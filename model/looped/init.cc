@@ -3,16 +3,11 @@
 #include <cmath>
 
 #include "kernels/activation/activation.h"
+#include "kernels/core/hash.h"
 #include "kernels/core/philox.h"
 
 namespace lt2::model {
 namespace {
-
-uint64_t Fnv1a(absl::string_view text) {
-  uint64_t hash = 14695981039346656037u;
-  for (unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
-  return hash;
-}
 
 float Draw(const DeclaredParameter& p, Philox& rng) {
   switch (p.init) {

@@ -3,6 +3,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "kernels/activation/activation.h"
+#include "kernels/core/hash.h"
 #include "kernels/core/json/strict_json.h"
 #include "model/io/atomic_file.h"
 #include "model/io/safetensors.h"
@@ -151,10 +152,10 @@ absl::StatusOr<nlohmann::json> LoadTrainingState(absl::string_view folder,
 }
 
 absl::StatusOr<std::string> CheckpointDigest(absl::string_view folder) {
-  uint64_t hash = 14695981039346656037u;  // FNV-1a
+  uint64_t hash = kFnv1aEmpty;
   for (const char* name : {kConfig, kModel}) {
     LT2_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(Join(folder, name)));
-    for (unsigned char c : bytes) hash = (hash ^ c) * 1099511628211u;
+    hash = Fnv1a(bytes, hash);
   }
   return absl::StrFormat("%016x", hash);
 }
