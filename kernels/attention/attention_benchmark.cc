@@ -8,49 +8,32 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "benchmark/benchmark.h"
 #include "kernels/attention/attention.h"
+#include "kernels/core/benchmarking.h"
 
 namespace lt2::kernels {
 namespace {
+
+using benchmarking::Activations;
+using benchmarking::MakeContext;
+using benchmarking::Measure;
+using benchmarking::SetRate;
 
 // What is measured: `heads` query and key-value heads.
 struct Size {
   int64_t batch, seq, heads, dim, window;
 };
 
-std::unique_ptr<Context> MakeContext(bool cuda) {
-  auto ctx = Context::Create(cuda ? Device::kCUDA : Device::kCPU);
-  LT2_CHECK(ctx.ok(), ctx.status().ToString());
-  return *std::move(ctx);
-}
-
-// Small values of both signs: a softmax that is neither flat nor one-hot.
-Tensor Fill(Context& ctx, const Shape& shape) {
-  const DType dtype = ctx.is_cuda() ? DType::kBF16 : DType::kF32;
-  Tensor t = *ctx.Empty(dtype, shape);
-  std::vector<float> f32(shape.numel());
-  std::vector<BFloat16> bf16(shape.numel());
-  for (int64_t i = 0; i < shape.numel(); ++i) {
-    f32[i] = static_cast<float>(i * 2654435761u % 1024) / 512 - 1;
-    bf16[i] = ToBFloat16(f32[i]);
-  }
-  LT2_CHECK_OK(ctx.is_cuda() ? ctx.CopyFromHost(bf16.data(), &t)
-                             : ctx.CopyFromHost(f32.data(), &t));
-  return t;
-}
-
 AttentionArgs MakeArgs(Context& ctx, const Size& z) {
   const Shape shape{z.batch, z.seq, z.heads, z.dim};
   AttentionArgs args;
-  args.q = Fill(ctx, shape);
-  args.k = Fill(ctx, shape);
-  args.v = Fill(ctx, shape);
+  args.q = Activations(ctx, shape);
+  args.k = Activations(ctx, shape);
+  args.v = Activations(ctx, shape);
   args.scale = 1 / std::sqrt(static_cast<float>(z.dim));
   args.window = z.window;
   return args;
@@ -66,25 +49,8 @@ double Pairs(const Size& z) {
   return pairs * static_cast<double>(z.batch * z.heads);
 }
 
-// Runs `work` in batches, so that a synchronisation costs little.
-void Measure(benchmark::State& state, Context& ctx,
-             const std::function<absl::Status()>& work) {
-  LT2_CHECK_OK(work());
-  LT2_CHECK_OK(ctx.Synchronize());
-  const int64_t batch = ctx.is_cuda() ? 10 : 1;
-  while (state.KeepRunningBatch(batch)) {
-    for (int64_t i = 0; i < batch; ++i) LT2_CHECK_OK(work());
-    LT2_CHECK_OK(ctx.Synchronize());
-  }
-}
-
-void SetRate(benchmark::State& state, const char* name, double amount) {
-  state.counters[name] =
-      benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
-}
-
 void Forward(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   const AttentionArgs args = MakeArgs(*ctx, z);
   AttentionResults results;
   Measure(state, *ctx, [&] { return Attention(*ctx, args, &results); });
@@ -92,14 +58,14 @@ void Forward(benchmark::State& state, bool cuda, Size z) {
 }
 
 void Gradient(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   AttentionGradArgs args;
   args.forward = MakeArgs(*ctx, z);
   AttentionResults results;
   LT2_CHECK_OK(Attention(*ctx, args.forward, &results));
   args.o = results.o;
   args.lse = results.lse;
-  args.dout = Fill(*ctx, args.o.shape());
+  args.dout = Activations(*ctx, args.o.shape());
   AttentionGradResults grads;
   Measure(state, *ctx, [&] { return AttentionGrad(*ctx, args, &grads); });
   SetRate(state, "FLOP/s", 10 * Pairs(z) * static_cast<double>(z.dim));
@@ -107,10 +73,10 @@ void Gradient(benchmark::State& state, bool cuda, Size z) {
 
 // z.seq is the length, and the capacity.
 void Decode(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   const AttentionArgs cache = MakeArgs(*ctx, z);
   AttentionDecodeArgs args;
-  args.q = Fill(*ctx, {z.batch, 1, z.heads, z.dim});
+  args.q = Activations(*ctx, {z.batch, 1, z.heads, z.dim});
   args.k_cache = cache.k;
   args.v_cache = cache.v;
   args.scale = cache.scale;

@@ -1,15 +1,18 @@
-// What benchmarks of memory-bound operators share.
+// What benchmarks of operators share.
 //
 // On the CPU activations are f32, on the GPU bf16. GPU times are wall-clock
-// times of batches of launches between two synchronisations. Reports bytes per
-// second: what the operator must read and write, each value once.
+// times of batches of launches between two synchronisations. Memory-bound
+// operators report bytes per second: what must be read and written, each value
+// once.
 
 #ifndef LT2_KERNELS_CORE_BENCHMARKING_H_
 #define LT2_KERNELS_CORE_BENCHMARKING_H_
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "benchmark/benchmark.h"
@@ -21,13 +24,23 @@ inline DType ActivationType(const Context& ctx) {
   return ctx.is_cuda() ? DType::kBF16 : DType::kF32;
 }
 
-// Values in [-1, 1) of both signs: timing all zeros flatters some hardware.
-inline Tensor Fill(Context& ctx, DType dtype, const Shape& shape) {
+// A context that must exist.
+inline std::unique_ptr<Context> MakeContext(Device device) {
+  auto ctx = Context::Create(device);
+  LT2_CHECK(ctx.ok(), ctx.status().ToString());
+  return *std::move(ctx);
+}
+
+// Evenly spaced values of [low, high) in a scrambled order: timing all zeros
+// flatters some hardware.
+inline Tensor Fill(Context& ctx, DType dtype, const Shape& shape,
+                   float low = -1, float high = 1) {
   Tensor t = *ctx.Empty(dtype, shape);
   std::vector<float> f32(shape.numel());
   std::vector<BFloat16> bf16(shape.numel());
   for (int64_t i = 0; i < shape.numel(); ++i) {
-    f32[i] = static_cast<float>(i * 2654435761u % 1024) / 512 - 1;
+    const float unit = static_cast<float>(i * 2654435761u % 1024) / 1024;
+    f32[i] = low + (high - low) * unit;
     bf16[i] = ToBFloat16(f32[i]);
   }
   LT2_CHECK_OK(dtype == DType::kBF16 ? ctx.CopyFromHost(bf16.data(), &t)
@@ -41,9 +54,29 @@ inline Tensor Parameters(Context& ctx, const Shape& shape) {
   return Fill(ctx, DType::kF32, shape);
 }
 
+using Work = std::function<absl::Status()>;
+
+// Times `work`, which launches on `ctx`, in batches of `gpu_batch` on a GPU, so
+// that a synchronisation costs little.
+inline void Measure(benchmark::State& state, Context& ctx, const Work& work,
+                    int64_t gpu_batch = 10) {
+  LT2_CHECK_OK(work());
+  LT2_CHECK_OK(ctx.Synchronize());
+  const int64_t batch = ctx.is_cuda() ? gpu_batch : 1;
+  while (state.KeepRunningBatch(batch)) {
+    for (int64_t i = 0; i < batch; ++i) LT2_CHECK_OK(work());
+    LT2_CHECK_OK(ctx.Synchronize());
+  }
+}
+
+// Reports `amount` of something per call as a rate.
+inline void SetRate(benchmark::State& state, const char* name, double amount) {
+  state.counters[name] =
+      benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+}
+
 // Times what `setup` returns. `values` is how many activations one call must
 // read and write.
-using Work = std::function<absl::Status()>;
 inline void Measure(benchmark::State& state, Device device, int64_t values,
                     const std::function<Work(Context&)>& setup) {
   auto created = Context::Create(device);
@@ -52,14 +85,7 @@ inline void Measure(benchmark::State& state, Device device, int64_t values,
     return;
   }
   Context& ctx = **created;
-  const Work work = setup(ctx);
-  LT2_CHECK_OK(work());
-  LT2_CHECK_OK(ctx.Synchronize());
-  const int64_t batch = ctx.is_cuda() ? 20 : 1;
-  while (state.KeepRunningBatch(batch)) {
-    for (int64_t i = 0; i < batch; ++i) LT2_CHECK_OK(work());
-    LT2_CHECK_OK(ctx.Synchronize());
-  }
+  Measure(state, ctx, setup(ctx), /*gpu_batch=*/20);
   const int64_t bytes =
       values * static_cast<int64_t>(ByteSize(ActivationType(ctx)));
   state.SetBytesProcessed(bytes * state.iterations());

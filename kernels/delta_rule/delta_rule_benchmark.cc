@@ -8,45 +8,27 @@
 // launches between two synchronisations.
 
 #include <cmath>
-#include <functional>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "benchmark/benchmark.h"
+#include "kernels/core/benchmarking.h"
 #include "kernels/delta_rule/delta_rule.h"
 
 namespace lt2::kernels {
 namespace {
 
+using benchmarking::ActivationType;
+using benchmarking::Fill;
+using benchmarking::MakeContext;
+using benchmarking::Measure;
+using benchmarking::SetRate;
+
 struct Size {
   int64_t batch, seq, heads, d_k, d_v;
 };
 
-std::unique_ptr<Context> MakeContext(bool cuda) {
-  auto ctx = Context::Create(cuda ? Device::kCUDA : Device::kCPU);
-  LT2_CHECK(ctx.ok(), ctx.status().ToString());
-  return *std::move(ctx);
-}
-
-// Evenly spaced values of [low, high) in a scrambled order.
-Tensor Fill(Context& ctx, DType dtype, const Shape& shape, float low,
-            float high) {
-  Tensor t = *ctx.Empty(dtype, shape);
-  std::vector<float> f32(shape.numel());
-  std::vector<BFloat16> bf16(shape.numel());
-  for (int64_t i = 0; i < shape.numel(); ++i) {
-    const float unit = static_cast<float>(i * 2654435761u % 1024) / 1024;
-    f32[i] = low + (high - low) * unit;
-    bf16[i] = ToBFloat16(f32[i]);
-  }
-  LT2_CHECK_OK(dtype == DType::kBF16 ? ctx.CopyFromHost(bf16.data(), &t)
-                                     : ctx.CopyFromHost(f32.data(), &t));
-  return t;
-}
-
 DeltaRuleArgs MakeArgs(Context& ctx, const Size& z) {
-  const DType act = ctx.is_cuda() ? DType::kBF16 : DType::kF32;
+  const DType act = ActivationType(ctx);
   // Keys of norm about 1.
   const float bound = std::sqrt(3.0f / static_cast<float>(z.d_k));
   DeltaRuleArgs args;
@@ -67,52 +49,39 @@ double Flops(const Size& z) {
   return per_chunk / c * static_cast<double>(z.batch * z.seq * z.heads);
 }
 
-// Runs `work` in batches, so that a synchronisation costs little.
-void Measure(benchmark::State& state, Context& ctx, const Size& z,
-             const std::function<absl::Status()>& work) {
-  LT2_CHECK_OK(work());
-  LT2_CHECK_OK(ctx.Synchronize());
-  const int64_t batch = ctx.is_cuda() ? 10 : 1;
-  while (state.KeepRunningBatch(batch)) {
-    for (int64_t i = 0; i < batch; ++i) LT2_CHECK_OK(work());
-    LT2_CHECK_OK(ctx.Synchronize());
-  }
-  state.counters["tokens/s"] =
-      benchmark::Counter(static_cast<double>(z.batch * z.seq),
-                         benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void SetRate(benchmark::State& state, const char* name, double amount) {
-  state.counters[name] =
-      benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+void SetTokenRate(benchmark::State& state, const Size& z) {
+  SetRate(state, "tokens/s", static_cast<double>(z.batch * z.seq));
 }
 
 void Forward(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   const DeltaRuleArgs args = MakeArgs(*ctx, z);
   DeltaRuleResults results;
-  Measure(state, *ctx, z, [&] { return DeltaRule(*ctx, args, &results); });
+  Measure(state, *ctx, [&] { return DeltaRule(*ctx, args, &results); });
+  SetTokenRate(state, z);
   SetRate(state, "FLOP/s", Flops(z));
 }
 
 void Gradient(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   DeltaRuleGradArgs args;
   args.forward = MakeArgs(*ctx, z);
   args.dout = Fill(*ctx, args.forward.v.dtype(), args.forward.v.shape(), -1, 1);
   DeltaRuleGradResults grads;
-  Measure(state, *ctx, z, [&] { return DeltaRuleGrad(*ctx, args, &grads); });
+  Measure(state, *ctx, [&] { return DeltaRuleGrad(*ctx, args, &grads); });
+  SetTokenRate(state, z);
   SetRate(state, "FLOP/s", 3 * Flops(z));
 }
 
 void Step(benchmark::State& state, bool cuda, Size z) {
-  auto ctx = MakeContext(cuda);
+  auto ctx = MakeContext(cuda ? Device::kCUDA : Device::kCPU);
   DeltaRuleArgs args = MakeArgs(*ctx, z);
   args.initial_state =
       Fill(*ctx, DType::kF32, {z.batch, z.heads, z.d_k, z.d_v}, -1, 1);
   DeltaRuleResults results;
   results.final_state = args.initial_state;
-  Measure(state, *ctx, z, [&] { return DeltaRuleStep(*ctx, args, &results); });
+  Measure(state, *ctx, [&] { return DeltaRuleStep(*ctx, args, &results); });
+  SetTokenRate(state, z);
   SetRate(state, "B/s", 2 * static_cast<double>(args.initial_state.bytes()));
 }
 
