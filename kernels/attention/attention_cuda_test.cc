@@ -130,24 +130,8 @@ TEST(AttentionCuda, SplitIntoSegmentsMatchesWhole) {
     s.dim = 64;
     s.scale = 0.125;
     s.window = window;
-    const AttentionInputs in = MakeAttentionInputs(s, kBF16, 7);
-    const AttentionValues whole = AttentionReference(s, in.q, in.k, in.v);
-    const AttentionValues plain = PlainAttention(s, kBF16, in);
-    const int64_t cuts[] = {0, 1, 128, 131, 300};
-    for (int c = 0; c + 1 < 5; ++c) {
-      AttentionShape part = s;
-      part.queries = cuts[c + 1] - cuts[c];
-      part.keys = cuts[c + 1];
-      AttentionInputs piece;
-      piece.q = Segment(in.q, 2, 300, cuts[c], cuts[c + 1]);
-      piece.k = Segment(in.k, 2, 300, 0, cuts[c + 1]);
-      piece.v = Segment(in.v, 2, 300, 0, cuts[c + 1]);
-      EXPECT_TRUE(MeetsContract(RunAttention(*ctx, part, kBF16, piece).o,
-                                Segment(plain.o, 2, 300, cuts[c], cuts[c + 1]),
-                                Segment(whole.o, 2, 300, cuts[c], cuts[c + 1]),
-                                kBF16))
-          << part;
-    }
+    ExpectSegmentsMatchWhole(*ctx, s, kBF16, MakeAttentionInputs(s, kBF16, 7),
+                             {0, 1, 128, 131, 300});
   }
 }
 

@@ -157,24 +157,8 @@ TEST(AttentionCpu, SplitIntoSegmentsMatchesWhole) {
     s.kv_heads = 1;
     s.dim = 16;
     s.window = window;
-    const AttentionInputs in = MakeAttentionInputs(s, kF32, 6);
-    const AttentionValues whole = AttentionReference(s, in.q, in.k, in.v);
-    const AttentionValues plain = PlainAttention(s, kF32, in);
-    const int64_t cuts[] = {0, 1, 64, 71, 150};
-    for (int c = 0; c + 1 < 5; ++c) {
-      AttentionShape part = s;
-      part.queries = cuts[c + 1] - cuts[c];
-      part.keys = cuts[c + 1];
-      AttentionInputs piece;
-      piece.q = Segment(in.q, 2, 150, cuts[c], cuts[c + 1]);
-      piece.k = Segment(in.k, 2, 150, 0, cuts[c + 1]);
-      piece.v = Segment(in.v, 2, 150, 0, cuts[c + 1]);
-      EXPECT_TRUE(MeetsContract(RunAttention(*ctx, part, kF32, piece).o,
-                                Segment(plain.o, 2, 150, cuts[c], cuts[c + 1]),
-                                Segment(whole.o, 2, 150, cuts[c], cuts[c + 1]),
-                                kF32))
-          << part;
-    }
+    ExpectSegmentsMatchWhole(*ctx, s, kF32, MakeAttentionInputs(s, kF32, 6),
+                             {0, 1, 64, 71, 150});
   }
 }
 

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "gtest/gtest.h"
 #include "kernels/core/testing.h"
 
 namespace lt2::kernels {
 namespace {
 
+using lt2::testing::MeetsContract;
 using lt2::testing::Rounded;
 using lt2::testing::ToDoubles;
 using lt2::testing::ToTensor;
@@ -194,6 +196,68 @@ std::vector<double> Segment(const std::vector<double>& x, int64_t batch,
                   x.begin() + (b * n + end) * row);
   }
   return result;
+}
+
+void ExpectSegmentsMatchWhole(Context& ctx, const AttentionShape& whole,
+                              DType dtype, const AttentionInputs& in,
+                              const std::vector<int64_t>& cuts) {
+  const auto exact = AttentionReference(whole, in.q, in.k, in.v).o;
+  const auto plain = PlainAttention(whole, dtype, in).o;
+  for (size_t c = 0; c + 1 < cuts.size(); ++c) {
+    const int64_t begin = cuts[c], end = cuts[c + 1];
+    auto rows = [&](const std::vector<double>& x, int64_t from) {
+      return Segment(x, whole.batch, whole.keys, from, end);
+    };
+    AttentionShape part = whole;
+    part.queries = end - begin;
+    part.keys = end;
+    AttentionInputs piece;
+    piece.q = rows(in.q, begin);
+    piece.k = rows(in.k, 0);
+    piece.v = rows(in.v, 0);
+    EXPECT_TRUE(MeetsContract(RunAttention(ctx, part, dtype, piece).o,
+                              rows(plain, begin), rows(exact, begin), dtype))
+        << part;
+  }
+}
+
+void ExpectRingDecodingEqualsWindow(Context& ctx, DType dtype, uint64_t seed) {
+  AttentionShape whole;
+  whole.batch = 2;
+  whole.queries = whole.keys = 60;
+  whole.heads = 4;
+  whole.kv_heads = 2;
+  whole.dim = 8;
+  whole.scale = 0.35;
+  whole.window = 13;
+  const AttentionInputs in = MakeAttentionInputs(whole, dtype, seed);
+  const auto exact = AttentionReference(whole, in.q, in.k, in.v).o;
+  const auto plain = PlainAttention(whole, dtype, in).o;
+  Tensor k_cache = *ctx.Empty(dtype, {2, 13, 2, 8});
+  Tensor v_cache = *ctx.Empty(dtype, {2, 13, 2, 8});
+  Tensor lengths = *ctx.Zeros(DType::kI32, {2});
+  auto part = [&](const std::vector<double>& x, int64_t heads, int64_t begin,
+                  int64_t end) {
+    return ToTensor(ctx, dtype, {2, end - begin, heads, 8},
+                    Segment(x, 2, 60, begin, end));
+  };
+  for (int64_t t = 0; t < 60;) {
+    const int64_t n = t == 0 ? 5 : 1;
+    const CacheAppendArgs append{part(in.k, 2, t, t + n),
+                                 part(in.v, 2, t, t + n), lengths};
+    ASSERT_TRUE(CacheAppend(ctx, append, &k_cache, &v_cache).ok());
+    ASSERT_TRUE(AdvanceLengths(ctx, n, &lengths).ok());
+    t += n;
+    Tensor o;
+    const AttentionDecodeArgs decode{part(in.q, 4, t - 1, t), k_cache, v_cache,
+                                     lengths, 0.35f};
+    ASSERT_TRUE(AttentionDecode(ctx, decode, &o).ok());
+    EXPECT_TRUE(MeetsContract(ToDoubles(ctx, o),
+                              Segment(plain, 2, 60, t - 1, t),
+                              Segment(exact, 2, 60, t - 1, t), dtype))
+        << Name(dtype) << " " << t;
+  }
+  EXPECT_EQ(ToDoubles(ctx, lengths), std::vector<double>({60, 60}));
 }
 
 std::vector<AttentionShape> EdgeShapes(const std::vector<int64_t>& dims) {

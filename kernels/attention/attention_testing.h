@@ -49,6 +49,16 @@ std::vector<double> RunDecode(Context& ctx, const AttentionShape& shape,
 std::vector<double> Segment(const std::vector<double>& x, int64_t batch,
                             int64_t n, int64_t begin, int64_t end);
 
+// Attention of queries [cuts[i], cuts[i + 1]) with the keys up to theirs, one
+// segment after the other, meets the contract of the whole.
+void ExpectSegmentsMatchWhole(Context& ctx, const AttentionShape& whole,
+                              DType dtype, const AttentionInputs& in,
+                              const std::vector<int64_t>& cuts);
+
+// Token by token through a ring of 13 entries, after a prefill that is appended
+// at once, gives what attention with a window of 13 gives on the whole.
+void ExpectRingDecodingEqualsWindow(Context& ctx, DType dtype, uint64_t seed);
+
 // Shapes around the tile sizes (64 and 128), with and without window, grouping
 // and earlier keys. `dims` are the head dimensions to go through.
 std::vector<AttentionShape> EdgeShapes(const std::vector<int64_t>& dims);

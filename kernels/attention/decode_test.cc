@@ -102,50 +102,9 @@ TEST(AttentionDecodeCpu, SameBitsForAnyThreadCount) {
             RunDecode(*three, s, kF32, in, {7, 200, 111}));
 }
 
-// Token by token through a ring of `window` entries, after a prefill that is
-// appended at once, gives what window attention gives on the whole.
 TEST(CacheAppendCpu, RingBufferDecodingEqualsWindowAttention) {
   auto ctx = CpuContext();
-  AttentionShape whole;
-  whole.batch = 2;
-  whole.queries = whole.keys = 60;
-  whole.heads = 4;
-  whole.kv_heads = 2;
-  whole.dim = 8;
-  whole.scale = 0.35;
-  whole.window = 13;
-  const AttentionInputs in = MakeAttentionInputs(whole, kF32, 6);
-  const std::vector<double> exact =
-      AttentionReference(whole, in.q, in.k, in.v).o;
-  const std::vector<double> plain = PlainAttention(whole, kF32, in).o;
-
-  Tensor k_cache = *ctx->Empty(kF32, {2, 13, 2, 8});
-  Tensor v_cache = *ctx->Empty(kF32, {2, 13, 2, 8});
-  Tensor lengths = *ctx->Zeros(DType::kI32, {2});
-  auto part = [&](const std::vector<double>& x, int64_t heads, int64_t begin,
-                  int64_t end) {
-    return ToTensor(*ctx, kF32, {2, end - begin, heads, 8},
-                    Segment(x, 2, 60, begin, end));
-  };
-  for (int64_t t = 0; t < 60;) {
-    const int64_t n = t == 0 ? 5 : 1;
-    const CacheAppendArgs append{part(in.k, 2, t, t + n),
-                                 part(in.v, 2, t, t + n), lengths};
-    ASSERT_TRUE(CacheAppend(*ctx, append, &k_cache, &v_cache).ok());
-    ASSERT_TRUE(AdvanceLengths(*ctx, n, &lengths).ok());
-    t += n;
-    Tensor o;
-    ASSERT_TRUE(AttentionDecode(
-                    *ctx,
-                    {part(in.q, 4, t - 1, t), k_cache, v_cache, lengths, 0.35f},
-                    &o)
-                    .ok());
-    EXPECT_TRUE(MeetsContract(ToDoubles(*ctx, o),
-                              Segment(plain, 2, 60, t - 1, t),
-                              Segment(exact, 2, 60, t - 1, t), kF32))
-        << t;
-  }
-  EXPECT_EQ(ToDoubles(*ctx, lengths), std::vector<double>({60, 60}));
+  ExpectRingDecodingEqualsWindow(*ctx, kF32, 6);
 }
 
 TEST(CacheAppendCpu, WritesEachRowAtItsOwnSlotsAndNowhereElse) {
