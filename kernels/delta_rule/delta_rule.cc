@@ -135,8 +135,7 @@ absl::Status DeltaRule(Context& ctx, const DeltaRuleArgs& args,
     return CopyOrZero(ctx, args.initial_state, &results->final_state);
   }
   // As the token recurrence: decay, S'k, rank-one update, S'q.
-  ctx.CountFlops((args.g.defined() ? 7 : 6) * args.q.dim(-1) *
-                 args.v.numel());
+  ctx.CountFlops((args.g.defined() ? 7 : 6) * args.q.dim(-1) * args.v.numel());
   LT2_DISPATCH(ctx, DeltaRuleCpu(ctx, args, results),
                DeltaRuleCuda(ctx, args, results));
 }

@@ -12,8 +12,8 @@ Var ShortConv(Tape& tape, const Var& x, const Parameter& weight,
   if (!tape.ok()) return Var();
   LT2_CHECK(state == nullptr || !tape.recording(), "state while training");
   // Checkpoints hold [channels, 1, width], as PyTorch's Conv1d.
-  const Tensor w = weight.compute.Reshape(
-      {weight.compute.dim(0), weight.compute.dim(-1)});
+  const Tensor w =
+      weight.compute.Reshape({weight.compute.dim(0), weight.compute.dim(-1)});
   kernels::ShortConvArgs args;
   args.x = x.value();
   args.weight = w;

@@ -128,7 +128,8 @@ TEST(ModelConfig, ErrorsNameThePath) {
   EXPECT_NE(ErrorOf({{"vocab_size", 8}, {"layer_pattern", "front:9:a:b"}})
                 .find("model.layer_pattern: "),
             std::string::npos);
-  EXPECT_NE(ErrorOf(json::object({{"dim", 8}})).find("vocab_size"), std::string::npos);
+  EXPECT_NE(ErrorOf(json::object({{"dim", 8}})).find("vocab_size"),
+            std::string::npos);
 }
 
 }  // namespace

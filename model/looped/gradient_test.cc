@@ -93,8 +93,8 @@ TEST_P(EveryModel, RecomputingGivesTheSameGradient) {
     Backward(*model, ids, targets, recompute);
     for (size_t i = 0; i < plain.size(); ++i) {
       // Sums of a few terms associate differently: not the same bits.
-      EXPECT_TRUE(testing::Near(
-          ToDoubles(*ctx, model->parameters()[i]->grad), plain[i], 1e-5))
+      EXPECT_TRUE(testing::Near(ToDoubles(*ctx, model->parameters()[i]->grad),
+                                plain[i], 1e-5))
           << model->parameters()[i]->name;
     }
   }
