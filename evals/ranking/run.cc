@@ -1,6 +1,7 @@
 #include "evals/ranking/run.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -31,7 +32,12 @@ std::vector<std::string> Folders(const std::string& path) {
   DIR* directory = opendir(path.c_str());
   if (directory == nullptr) return names;
   while (const dirent* entry = readdir(directory)) {
-    if (entry->d_name[0] != '.') names.push_back(entry->d_name);
+    const std::string name = entry->d_name;
+    struct stat info;
+    if (name[0] != '.' && stat((path + "/" + name).c_str(), &info) == 0 &&
+        S_ISDIR(info.st_mode)) {
+      names.push_back(name);
+    }
   }
   closedir(directory);
   std::sort(names.begin(), names.end());
@@ -56,7 +62,11 @@ absl::StatusOr<std::vector<Job>> FindJobs(const LeaderboardOptions& options) {
   std::vector<std::string> seen;
   for (const TaskColumn& column : Columns()) {
     if (!Wanted(options.columns, column.name)) continue;
-    if (column.needs_data_dir && options.data_dir.empty()) continue;
+    if (column.needs_data_dir && options.data_dir.empty()) {
+      if (options.columns.empty()) continue;
+      return InvalidArgument("--tasks: column '", column.name,
+                             "' needs --data_dir");
+    }
     const std::string family =
         absl::StrCat(options.checkpoints, "/", column.family);
     for (const std::string& model : Folders(family)) {

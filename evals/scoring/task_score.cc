@@ -70,7 +70,7 @@ TaskTotals Total(absl::Span<const ItemScore> items) {
     ++t.items;
     t.scored += item.scored;
     t.correct += item.correct;
-    t.perfect_items += item.correct == item.scored;
+    t.perfect_items += item.scored > 0 && item.correct == item.scored;
     t.nll += item.nll;
   }
   return t;

@@ -313,7 +313,24 @@ __global__ void __launch_bounds__(kThreads)
   __pipeline_wait_prior(0);
   __syncthreads();
 
-  DecayedScores<kWarps>(p, s.q, s.k, wide, s.total, patch, s.scores);
+  // P = scale lower(Q K') . Lm; tiles above the diagonal are never read.
+  for (int tile = warp; tile < kRowTiles * kRowTiles; tile += kWarps) {
+    const int i = tile / kRowTiles, j = tile % kRowTiles;
+    if (j > i) continue;
+    Acc acc;
+    wmma::fill_fragment(acc, 0.0f);
+    MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, p.d_k / kTile);
+    Share share = ReadTile(acc, patch);
+    const int row = i * kTile + ShareRow();
+    const int column = j * kTile + ShareColumn();
+    for (int e = 0; e < 8; ++e) {
+      share.x[e] = column + e <= row
+                       ? p.scale * share.x[e] *
+                             __expf(s.total[row] - s.total[column + e])
+                       : 0.0f;
+    }
+    StoreShare(s.scores + row * kSquare + column, share);
+  }
   __syncthreads();
 
   const bf16* state = states + n * p.d_k * p.d_v;

@@ -187,34 +187,6 @@ __device__ __forceinline__ void LoadGates(const Problem& p, int b, int h, int c,
   __syncthreads();
 }
 
-// P = scale lower(Q K') . Lm of one chunk, bf16 [64, kSquare], by all kWarps
-// warps of the block. q and k are [64, ld]; `patch` is the warp's own. Tiles
-// above the diagonal are not written and must not be read.
-template <int kWarps>
-__device__ __forceinline__ void DecayedScores(const Problem& p, const bf16* q,
-                                              const bf16* k, int ld,
-                                              const float* total, float* patch,
-                                              bf16* scores) {
-  for (int tile = threadIdx.x / 32; tile < kRowTiles * kRowTiles;
-       tile += kWarps) {
-    const int i = tile / kRowTiles, j = tile % kRowTiles;
-    if (j > i) continue;
-    Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
-    MmaAdd<false, true>(acc, q, ld, i, k, ld, j, 0, p.d_k / kTile);
-    Share share = ReadTile(acc, patch);
-    const int row = i * kTile + ShareRow();
-    const int column = j * kTile + ShareColumn();
-    for (int e = 0; e < 8; ++e) {
-      share.x[e] =
-          column + e <= row
-              ? p.scale * share.x[e] * __expf(total[row] - total[column + e])
-              : 0.0f;
-    }
-    StoreShare(scores + row * kSquare + column, share);
-  }
-}
-
 // Sets a kernel's limit of dynamic shared memory.
 template <typename Kernel>
 absl::Status AllowShared(Kernel kernel, int bytes) {
