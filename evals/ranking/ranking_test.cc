@@ -178,7 +178,8 @@ TEST_F(Ranking, AllExamplesAreNotPartial) {
   EXPECT_EQ(TextReport(all, {}).find("PARTIAL"), std::string::npos);
   // A sample's scores are those of the full evaluation.
   options.sample = 8;
-  for (const ItemScore& item : MustRun(options)[0].items) {
+  const std::vector<Row> sampled = MustRun(options);
+  for (const ItemScore& item : sampled[0].items) {
     EXPECT_EQ(item.nll, all[0].items[item.index].nll) << item.index;
   }
 }
