@@ -28,7 +28,7 @@ absl::Status DecayGateCpu(Context& ctx, const DecayGateArgs& args,
       const float* const a = args.a.data<float>() + row * heads;
       float* const out = g.data<float>() + row * heads;
       for (int64_t h = 0; h < heads; ++h) {
-        out[h] = -rates[h] * Softplus(a[h] + bias[h]);
+        out[h] = -rates[h] * ::lt2::Softplus(a[h] + bias[h]);
       }
     }
   });
@@ -51,7 +51,7 @@ absl::Status DecayGateGradCpu(Context& ctx, const DecayGateGradArgs& args,
           for (int64_t h = 0; h < heads; ++h) {
             const float z = a[h] + bias[h];
             da[h] = -dg[h] * rates[h] * ::lt2::Sigmoid(z);
-            partial[h] -= dg[h] * rates[h] * Softplus(z);
+            partial[h] -= dg[h] * rates[h] * ::lt2::Softplus(z);
             partial[heads + h] += da[h];
           }
         }

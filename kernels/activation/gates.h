@@ -3,13 +3,17 @@
 //   SwiGlu       y = silu(gate) up        the FFN's activation (LT2, lingua)
 //   SigmoidGate  y = x sg(gate)           output gate of softmax layers
 //   ScaledAdd    y = a + rho[c] b         h(tau) = ht(tau) + rho_tau h(tau-1),
-//                                         LT2 (arXiv 2605.20670) eq. 2
+//                                         LT2 (arXiv 2605.20670) eq. 2;
+//                                         Mamba-2's skip y = o + D[h] x
 //
 // Gradients, with s = sg(gate):
 //   SwiGlu       dgate = dy up s (1 + gate (1 - s))      dup = dy gate s
 //   SigmoidGate  dx = dy s                               dgate = dy x s (1 - s)
 //   ScaledAdd    da = dy (nothing to compute)            db = rho[c] dy
 //                drho[c] = sum over rows of dy b
+//
+// rho may have fewer values than there are channels: one per group of dim /
+// rho.dim(0) neighbouring channels (a head), over which drho then sums too.
 //
 // Activations are f32, or on CUDA bf16; rho and drho are f32. Any rank >= 1.
 // Cost: each value is read and written once; 5 to 20 FLOPs per element.
@@ -68,7 +72,7 @@ absl::Status SigmoidGateGrad(Context& ctx, const SigmoidGateGradArgs& args,
 struct ScaledAddArgs {
   Tensor a;    // act [.., dim]
   Tensor b;    // like a
-  Tensor rho;  // f32 [dim]
+  Tensor rho;  // f32 [groups], groups divides dim
 };
 absl::Status ScaledAddSupports(const ScaledAddArgs& args);
 absl::Status ScaledAdd(Context& ctx, const ScaledAddArgs& args,
@@ -76,12 +80,12 @@ absl::Status ScaledAdd(Context& ctx, const ScaledAddArgs& args,
 
 struct ScaledAddGradArgs {
   Tensor b;    // act [.., dim]
-  Tensor rho;  // f32 [dim]
+  Tensor rho;  // f32 [groups], groups divides dim
   Tensor dy;   // like b
 };
 struct ScaledAddGradResults {
   Tensor db;    // like b
-  Tensor drho;  // f32 [dim]
+  Tensor drho;  // like rho
 };
 absl::Status ScaledAddGradSupports(const ScaledAddGradArgs& args);
 absl::Status ScaledAddGrad(Context& ctx, const ScaledAddGradArgs& args,

@@ -1,6 +1,6 @@
 // Short convolution: causal depthwise convolution over time, then SiLU.
 //
-//   pre[b,t,c] = sum_{j<K} w[c,j] x[b, t-K+1+j, c]
+//   pre[b,t,c] = sum_{j<K} w[c,j] x[b, t-K+1+j, c]  (+ bias[c])
 //   y[b,t,c]   = silu(pre) or pre
 //
 // so w[c,K-1] multiplies the present input. Inputs before t = 0 are the K-1
@@ -11,13 +11,15 @@
 //
 // Decoding in place: final_state may be the same tensor as initial_state.
 //
-// LT2's Gated DeltaNet, DeltaNet and KDA layers use K = 4 on q, k and v.
+// LT2's Gated DeltaNet, DeltaNet and KDA layers use K = 4 on q, k and v;
+// Mamba-2 has a bias.
 //
-// Types: x, states, y are f32, or on CUDA all bf16; weight and dweight f32.
+// Types: x, states, y are f32, or on CUDA all bf16; weight, bias and their
+// gradients f32.
 // Cost for n = B*S*C: forward 2n values, (2K+4)n FLOPs; gradient 3n values and
 // about (6K+10)n FLOPs (pre is recomputed, not stored).
 //
-// Not supported: bias, dilation, K > 8; the gradient with respect to
+// Not supported: dilation, K > 8; the gradient with respect to
 // initial_state (training sequences start at zero).
 
 #ifndef LT2_KERNELS_CONV_SHORT_CONV_H_
@@ -34,6 +36,7 @@ struct ShortConvArgs {
   Tensor weight;         // f32 [C, K]
   Tensor initial_state;  // optional, like x [B, K-1, C]
   bool silu = true;
+  Tensor bias;  // optional f32 [C]
 };
 struct ShortConvResults {
   Tensor y;            // like x
@@ -49,10 +52,12 @@ struct ShortConvGradArgs {
   Tensor initial_state;  // optional, like x [B, K-1, C]
   Tensor dy;             // like x
   bool silu = true;
+  Tensor bias;  // optional f32 [C]
 };
 struct ShortConvGradResults {
   Tensor dx;       // like x
   Tensor dweight;  // f32 [C, K]
+  Tensor dbias;    // f32 [C], if there is a bias
 };
 absl::Status ShortConvGradSupports(const ShortConvGradArgs& args);
 absl::Status ShortConvGrad(Context& ctx, const ShortConvGradArgs& args,
