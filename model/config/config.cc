@@ -1,46 +1,11 @@
 #include "model/config/config.h"
 
-#include <cmath>
-
 #include "kernels/core/json/json_reader.h"
 
 namespace lt2::model {
 namespace {
 
 constexpr int64_t kMaxExtent = int64_t{1} << 24;
-
-// Reads a delta-rule shape; zeros of `defaults` mean "from the model".
-DeltaRuleConfig ReadDeltaRule(JsonReader reader, DeltaRuleConfig defaults) {
-  DeltaRuleConfig c;
-  c.n_heads = reader.Int("n_heads", defaults.n_heads, 1, 1024);
-  c.n_v_heads = reader.Int("n_v_heads", c.n_heads, 1, 1024);
-  c.key_dim = reader.Int("key_dim", defaults.key_dim, 1, kMaxExtent);
-  c.expand_v = reader.Float("expand_v", defaults.expand_v, 1e-3, 64);
-  c.conv_size = reader.Int("conv_size", c.conv_size, 1, 16);
-  c.allow_neg_eigval =
-      reader.Bool("allow_neg_eigval", defaults.allow_neg_eigval);
-  if (!reader.status().ok()) return c;
-  if (c.key_dim % c.n_heads != 0) {
-    reader.Fail(
-        "key_dim",
-        absl::StrCat(c.key_dim, " is no multiple of n_heads ", c.n_heads));
-  } else if (c.n_v_heads % c.n_heads != 0) {
-    reader.Fail(
-        "n_v_heads",
-        absl::StrCat(c.n_v_heads, " is no multiple of n_heads ", c.n_heads));
-  } else if (c.d_v() < 1 || std::abs(c.expand_v * static_cast<double>(c.d_k()) -
-                                     static_cast<double>(c.d_v())) > 1e-9) {
-    reader.Fail("expand_v", absl::StrCat(c.expand_v, " x d_k ", c.d_k(),
-                                         " is not a positive integer"));
-  }
-  return c;
-}
-
-nlohmann::json WriteDeltaRule(const DeltaRuleConfig& c) {
-  return {{"n_heads", c.n_heads},     {"n_v_heads", c.n_v_heads},
-          {"key_dim", c.key_dim},     {"expand_v", c.expand_v},
-          {"conv_size", c.conv_size}, {"allow_neg_eigval", c.allow_neg_eigval}};
-}
 
 }  // namespace
 
@@ -86,14 +51,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
   if (r.status().ok() && c.dim % c.n_heads != 0) {
     r.Fail("n_heads", absl::StrCat(c.n_heads, " does not divide dim ", c.dim));
   }
-  DeltaRuleConfig defaults;
-  defaults.n_heads = c.n_heads;
-  defaults.key_dim = 3 * c.dim / 4;
-  defaults.expand_v = 2;
-  c.gdn = ReadDeltaRule(r.Object("gdn"), defaults);
-  defaults.key_dim = c.dim;
-  defaults.expand_v = 1;
-  c.deltanet = ReadDeltaRule(r.Object("deltanet"), defaults);
+  if (r.status().ok()) c.Read(r, c.dim, c.n_heads);
   LT2_RETURN_IF_ERROR(r.Finish());
 
   auto fail = [&](absl::string_view key, const std::string& message) {
@@ -121,7 +79,7 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
 }
 
 nlohmann::json ModelConfig::ToJson() const {
-  return {
+  nlohmann::json out = {
       {"vocab_size", vocab_size},
       {"dim", dim},
       {"n_layers", n_layers},
@@ -145,9 +103,9 @@ nlohmann::json ModelConfig::ToJson() const {
                           ? "interleaved"
                           : "half_split"},
       {"weight_tying", weight_tying},
-      {"gdn", WriteDeltaRule(gdn)},
-      {"deltanet", WriteDeltaRule(deltanet)},
   };
+  Write(&out);
+  return out;
 }
 
 std::vector<std::string> ModelConfig::LayerTypes() const {

@@ -13,29 +13,14 @@
 
 #include "kernels/core/status.h"
 #include "kernels/rope/rope.h"
+#include "model/config/mixer_config.h"
 #include "model/config/pattern.h"
 #include "nlohmann/json.hpp"
 
 namespace lt2::model {
 
-// A delta-rule mixer's shape. Zero stands for the paper's default, which
-// ModelConfig::FromJson fills in.
-struct DeltaRuleConfig {
-  int64_t n_heads = 0;    // of q and k; default the model's n_heads
-  int64_t n_v_heads = 0;  // a multiple of n_heads; default n_heads
-  int64_t key_dim = 0;    // of all heads; default 3/4 dim (gdn), dim (deltanet)
-  double expand_v = 0;    // d_v / d_k; default 2 (gdn), 1 (deltanet)
-  int64_t conv_size = 4;
-  bool allow_neg_eigval = false;  // write strength in (0,2) instead of (0,1)
-
-  int64_t d_k() const { return key_dim / n_heads; }
-  int64_t d_v() const {
-    return static_cast<int64_t>(expand_v * static_cast<double>(d_k()) + 0.5);
-  }
-  int64_t value_dim() const { return d_v() * n_v_heads; }
-};
-
-struct ModelConfig {
+// Members of single mixers (gdn, nsa, ...) are in MixerConfigs.
+struct ModelConfig : MixerConfigs {
   int64_t vocab_size = 0;
   int64_t dim = 256;
   int64_t n_layers = 4;
@@ -61,9 +46,6 @@ struct ModelConfig {
   double rope_theta = 10000;
   kernels::RopeLayout rope_layout = kernels::RopeLayout::kInterleaved;
   bool weight_tying = true;
-
-  DeltaRuleConfig gdn;
-  DeltaRuleConfig deltanet;
 
   int64_t head_dim() const { return dim / n_heads; }
   // The mixer of each layer.
