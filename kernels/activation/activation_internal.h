@@ -49,6 +49,37 @@ absl::Status DecayGateGradCpu(Context&, const DecayGateGradArgs&,
 absl::Status DecayGateGradCuda(Context&, const DecayGateGradArgs&,
                                const DecayGateGradResults&);
 
+absl::Status MultiplyCpu(Context&, const MultiplyArgs&, const Tensor& y);
+absl::Status MultiplyCuda(Context&, const MultiplyArgs&, const Tensor& y);
+absl::Status MultiplyGradCpu(Context&, const MultiplyGradArgs&,
+                             const MultiplyGradResults&);
+absl::Status MultiplyGradCuda(Context&, const MultiplyGradArgs&,
+                              const MultiplyGradResults&);
+absl::Status ScaleRowsCpu(Context&, const ScaleRowsArgs&, const Tensor& y);
+absl::Status ScaleRowsCuda(Context&, const ScaleRowsArgs&, const Tensor& y);
+absl::Status ScaleRowsGradCpu(Context&, const ScaleRowsGradArgs&,
+                              const ScaleRowsGradResults&);
+absl::Status ScaleRowsGradCuda(Context&, const ScaleRowsGradArgs&,
+                               const ScaleRowsGradResults&);
+
+absl::Status AddBiasCpu(Context&, const AddBiasArgs&, const Tensor& y);
+absl::Status AddBiasCuda(Context&, const AddBiasArgs&, const Tensor& y);
+absl::Status AddBiasGradCpu(Context&, const AddBiasGradArgs&,
+                            const Tensor& dbias);
+absl::Status AddBiasGradCuda(Context&, const AddBiasGradArgs&,
+                             const Tensor& dbias);
+absl::Status SoftplusCpu(Context&, const SoftplusArgs&, const Tensor& y);
+absl::Status SoftplusCuda(Context&, const SoftplusArgs&, const Tensor& y);
+absl::Status SoftplusGradCpu(Context&, const SoftplusGradArgs&,
+                             const SoftplusGradResults&);
+absl::Status SoftplusGradCuda(Context&, const SoftplusGradArgs&,
+                              const SoftplusGradResults&);
+
+absl::Status InterleaveCpu(Context&, const InterleaveArgs&, const Tensor& y);
+absl::Status InterleaveCuda(Context&, const InterleaveArgs&, const Tensor& y);
+absl::Status TakeEveryCpu(Context&, const TakeEveryArgs&, const Tensor& y);
+absl::Status TakeEveryCuda(Context&, const TakeEveryArgs&, const Tensor& y);
+
 }  // namespace lt2::kernels
 
 #endif  // LT2_KERNELS_ACTIVATION_ACTIVATION_INTERNAL_H_

@@ -18,8 +18,8 @@ namespace lt2::kernels {
 struct ActivationProblem {
   ActivationOp op = ActivationOp::kSilu;
   DType dtype = DType::kF32;
-  // Type of y and dy: that of the activations, but for DecayGate f32, and for
-  // Sigmoid a choice.
+  // Type of y and dy: that of the activations, but for DecayGate and Softplus
+  // f32, and for Sigmoid a choice.
   DType out = DType::kF32;
   int64_t rows = 1;
   ActivationInput in;  // activations are exact in dtype
@@ -28,6 +28,11 @@ struct ActivationProblem {
 ActivationProblem MakeActivationProblem(ActivationOp op, DType dtype,
                                         int64_t rows, int64_t dim,
                                         double scale = 3, uint64_t seed = 1);
+// One problem for each operator, and for each of its forms: with fewer groups
+// than channels, with a negative slope, without a bias.
+std::vector<ActivationProblem> AllActivationProblems(DType dtype, int64_t rows,
+                                                     int64_t dim,
+                                                     double scale = 3);
 
 // Runs the operator and its gradient. With `in_slices` the activations lie at
 // odd offsets of larger tensors, where 16-byte accesses are not possible; with
@@ -35,8 +40,8 @@ ActivationProblem MakeActivationProblem(ActivationOp op, DType dtype,
 ActivationOutput RunActivation(Context& ctx, const ActivationProblem& problem,
                                bool in_slices = false, bool in_place = false);
 
-// Only what the operator computes: the gradient of Add, and da of ScaledAdd,
-// are dy itself.
+// Only what the operator computes: the gradient of Add, and da of ScaledAdd and
+// AddBias, are dy itself.
 void AddToPool(const ActivationProblem& problem, const ActivationOutput& actual,
                testing::ContractPool* pool);
 

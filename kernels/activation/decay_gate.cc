@@ -1,6 +1,7 @@
 #include "kernels/activation/decay_gate.h"
 
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/groups.h"
 #include "kernels/core/checks.h"
 
 namespace lt2::kernels {
@@ -8,10 +9,9 @@ namespace lt2::kernels {
 absl::Status DecayGateSupports(const DecayGateArgs& args) {
   const Tensor& a = args.a;
   LT2_RETURN_IF_ERROR(ExpectActivation("a", a));
-  const Shape heads = {a.dim(-1)};
-  LT2_RETURN_IF_ERROR(
-      ExpectTensor("a_log", args.a_log, a.device(), DType::kF32, heads));
-  return ExpectTensor("dt_bias", args.dt_bias, a.device(), DType::kF32, heads);
+  LT2_RETURN_IF_ERROR(ExpectGroups("a_log", args.a_log, a));
+  return ExpectTensor("dt_bias", args.dt_bias, a.device(), DType::kF32,
+                      {a.dim(-1)});
 }
 
 absl::Status DecayGate(Context& ctx, const DecayGateArgs& args, Tensor* g) {
@@ -38,12 +38,12 @@ absl::Status DecayGateGrad(Context& ctx, const DecayGateGradArgs& args,
       Annotate(ExpectDevice("a", a, ctx.device()), "DecayGateGrad"));
   LT2_RETURN_IF_ERROR(Annotate(
       ctx.Prepare("da", a.dtype(), a.shape(), &results->da), "DecayGateGrad"));
-  const Shape heads = {a.dim(-1)};
+  LT2_RETURN_IF_ERROR(Annotate(
+      ctx.Prepare("da_log", DType::kF32, args.a_log.shape(), &results->da_log),
+      "DecayGateGrad"));
   LT2_RETURN_IF_ERROR(
-      Annotate(ctx.Prepare("da_log", DType::kF32, heads, &results->da_log),
-               "DecayGateGrad"));
-  LT2_RETURN_IF_ERROR(
-      Annotate(ctx.Prepare("ddt_bias", DType::kF32, heads, &results->ddt_bias),
+      Annotate(ctx.Prepare("ddt_bias", DType::kF32, args.dt_bias.shape(),
+                           &results->ddt_bias),
                "DecayGateGrad"));
   if (a.numel() == 0) {
     LT2_RETURN_IF_ERROR(ctx.Zero(&results->da_log));

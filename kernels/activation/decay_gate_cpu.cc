@@ -2,17 +2,17 @@
 #include <vector>
 
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/groups.h"
 #include "kernels/core/slabs.h"
 #include "kernels/core/vector_math.h"
 
 namespace lt2::kernels {
 namespace {
 
-std::vector<float> Rates(const Tensor& a_log) {
-  std::vector<float> rates(a_log.numel());
-  for (size_t h = 0; h < rates.size(); ++h) {
-    rates[h] = std::exp(a_log.data<float>()[h]);
-  }
+// exp(a_log) of each channel's head.
+std::vector<float> Rates(const Tensor& a_log, int64_t channels) {
+  std::vector<float> rates = PerChannel(a_log, channels);
+  for (float& rate : rates) rate = std::exp(rate);
   return rates;
 }
 
@@ -20,15 +20,15 @@ std::vector<float> Rates(const Tensor& a_log) {
 
 absl::Status DecayGateCpu(Context& ctx, const DecayGateArgs& args,
                           const Tensor& g) {
-  const int64_t heads = args.a.dim(-1);
-  const std::vector<float> rates = Rates(args.a_log);
+  const int64_t channels = args.a.dim(-1);
+  const std::vector<float> rates = Rates(args.a_log, channels);
   const float* const bias = args.dt_bias.data<float>();
   ctx.ParallelFor(args.a.rows(), 64, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const float* const a = args.a.data<float>() + row * heads;
-      float* const out = g.data<float>() + row * heads;
-      for (int64_t h = 0; h < heads; ++h) {
-        out[h] = -rates[h] * ::lt2::Softplus(a[h] + bias[h]);
+      const float* const a = args.a.data<float>() + row * channels;
+      float* const out = g.data<float>() + row * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        out[c] = -rates[c] * ::lt2::Softplus(a[c] + bias[c]);
       }
     }
   });
@@ -37,30 +37,28 @@ absl::Status DecayGateCpu(Context& ctx, const DecayGateArgs& args,
 
 absl::Status DecayGateGradCpu(Context& ctx, const DecayGateGradArgs& args,
                               const DecayGateGradResults& results) {
-  const int64_t heads = args.a.dim(-1);
-  const std::vector<float> rates = Rates(args.a_log);
+  const int64_t channels = args.a.dim(-1);
+  const std::vector<float> rates = Rates(args.a_log, channels);
   const float* const bias = args.dt_bias.data<float>();
-  std::vector<float> sums(2 * heads);  // da_log, then ddt_bias
+  std::vector<float> sums(2 * channels);  // da_log, then ddt_bias
   LT2_RETURN_IF_ERROR(SumOverSlabs(
-      ctx, args.a.rows(), 2 * heads,
+      ctx, args.a.rows(), 2 * channels,
       [&](int64_t begin, int64_t end, float* partial) {
         for (int64_t row = begin; row < end; ++row) {
-          const float* const a = args.a.data<float>() + row * heads;
-          const float* const dg = args.dg.data<float>() + row * heads;
-          float* const da = results.da.data<float>() + row * heads;
-          for (int64_t h = 0; h < heads; ++h) {
-            const float z = a[h] + bias[h];
-            da[h] = -dg[h] * rates[h] * ::lt2::Sigmoid(z);
-            partial[h] -= dg[h] * rates[h] * ::lt2::Softplus(z);
-            partial[heads + h] += da[h];
+          const float* const a = args.a.data<float>() + row * channels;
+          const float* const dg = args.dg.data<float>() + row * channels;
+          float* const da = results.da.data<float>() + row * channels;
+          for (int64_t c = 0; c < channels; ++c) {
+            const float z = a[c] + bias[c];
+            da[c] = -dg[c] * rates[c] * ::lt2::Sigmoid(z);
+            partial[c] -= dg[c] * rates[c] * ::lt2::Softplus(z);
+            partial[channels + c] += da[c];
           }
         }
       },
       sums.data()));
-  for (int64_t h = 0; h < heads; ++h) {
-    results.da_log.data<float>()[h] = sums[h];
-    results.ddt_bias.data<float>()[h] = sums[heads + h];
-  }
+  SumGroups(sums.data(), channels, results.da_log);
+  SumGroups(sums.data() + channels, channels, results.ddt_bias);
   return absl::OkStatus();
 }
 

@@ -26,8 +26,10 @@ absl::Status SiluGradCpu(Context& ctx, const SiluGradArgs& args,
 absl::Status SigmoidCpu(Context& ctx, const SigmoidArgs& args,
                         const Tensor& y) {
   Map(ctx, y.numel(),
-      [x = args.x.data<float>(), out = y.data<float>(), scale = args.scale](
-          int64_t i) { out[i] = scale * ::lt2::Sigmoid(x[i]); });
+      [x = args.x.data<float>(), out = y.data<float>(), scale = args.scale,
+       slope = args.slope](int64_t i) {
+        out[i] = scale * ::lt2::Sigmoid(slope * x[i]);
+      });
   return absl::OkStatus();
 }
 
@@ -35,8 +37,9 @@ absl::Status SigmoidGradCpu(Context& ctx, const SigmoidGradArgs& args,
                             const Tensor& dx) {
   Map(ctx, dx.numel(),
       [x = args.x.data<float>(), dy = args.dy.data<float>(),
-       out = dx.data<float>(), scale = args.scale](int64_t i) {
-        const float s = ::lt2::Sigmoid(x[i]);
+       out = dx.data<float>(), scale = args.scale * args.slope,
+       slope = args.slope](int64_t i) {
+        const float s = ::lt2::Sigmoid(slope * x[i]);
         out[i] = dy[i] * scale * (s * (1.0f - s));
       });
   return absl::OkStatus();

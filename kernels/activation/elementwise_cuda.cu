@@ -39,13 +39,13 @@ template <typename T, typename U>
 struct SigmoidMap {
   const T* x;
   U* y;
-  float scale;
+  float scale, slope;
   template <int V>
   __device__ void operator()(int64_t i) const {
     float v[V];
     cuda::LoadPack<V>(x + i, v);
 #pragma unroll
-    for (int j = 0; j < V; ++j) v[j] = scale * cuda::Sigmoid(v[j]);
+    for (int j = 0; j < V; ++j) v[j] = scale * cuda::Sigmoid(slope * v[j]);
     cuda::StorePack<V>(y + i, v);
   }
 };
@@ -55,7 +55,7 @@ struct SigmoidGradMap {
   const T* x;
   const U* dy;
   T* dx;
-  float scale;
+  float scale, slope;
   template <int V>
   __device__ void operator()(int64_t i) const {
     float v[V], d[V];
@@ -63,7 +63,7 @@ struct SigmoidGradMap {
     cuda::LoadPack<V>(dy + i, d);
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      const float s = cuda::Sigmoid(v[j]);
+      const float s = cuda::Sigmoid(slope * v[j]);
       v[j] = d[j] * scale * (s * (1.0f - s));
     }
     cuda::StorePack<V>(dx + i, v);
@@ -118,9 +118,10 @@ absl::Status RunSiluGrad(Context& ctx, const SiluGradArgs& args,
 template <typename H, typename G>
 absl::Status RunSigmoid(Context& ctx, const SigmoidArgs& args,
                         const Tensor& y) {
-  return Map(ctx, y.numel(), cuda::Aligned(args.x.raw(), y.raw()),
-             SigmoidMap<DeviceT<H>, DeviceT<G>>{cuda::Data<H>(args.x),
-                                                cuda::Data<G>(y), args.scale});
+  return Map(
+      ctx, y.numel(), cuda::Aligned(args.x.raw(), y.raw()),
+      SigmoidMap<DeviceT<H>, DeviceT<G>>{
+          cuda::Data<H>(args.x), cuda::Data<G>(y), args.scale, args.slope});
 }
 
 template <typename H, typename G>
@@ -130,7 +131,7 @@ absl::Status RunSigmoidGrad(Context& ctx, const SigmoidGradArgs& args,
              cuda::Aligned(args.x.raw(), args.dy.raw(), dx.raw()),
              SigmoidGradMap<DeviceT<H>, DeviceT<G>>{
                  cuda::Data<H>(args.x), cuda::Data<G>(args.dy),
-                 cuda::Data<H>(dx), args.scale});
+                 cuda::Data<H>(dx), args.scale * args.slope, args.slope});
 }
 
 template <typename H>

@@ -1,14 +1,11 @@
 #include "kernels/activation/gates.h"
 
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/groups.h"
 #include "kernels/core/checks.h"
 
 namespace lt2::kernels {
 namespace {
-
-absl::Status CheckRho(const Tensor& rho, const Tensor& b) {
-  return ExpectTensor("rho", rho, b.device(), DType::kF32, {b.dim(-1)});
-}
 
 absl::Status PrepareLike(Context& ctx, const Tensor& x, absl::string_view what,
                          Tensor* result) {
@@ -84,7 +81,7 @@ absl::Status SigmoidGateGrad(Context& ctx, const SigmoidGateGradArgs& args,
 absl::Status ScaledAddSupports(const ScaledAddArgs& args) {
   LT2_RETURN_IF_ERROR(ExpectActivation("a", args.a));
   LT2_RETURN_IF_ERROR(ExpectLike("b", args.b, args.a));
-  return CheckRho(args.rho, args.a);
+  return ExpectGroups("rho", args.rho, args.a);
 }
 
 absl::Status ScaledAdd(Context& ctx, const ScaledAddArgs& args, Tensor* y) {
@@ -97,7 +94,7 @@ absl::Status ScaledAdd(Context& ctx, const ScaledAddArgs& args, Tensor* y) {
 absl::Status ScaledAddGradSupports(const ScaledAddGradArgs& args) {
   LT2_RETURN_IF_ERROR(ExpectActivation("b", args.b));
   LT2_RETURN_IF_ERROR(ExpectLike("dy", args.dy, args.b));
-  return CheckRho(args.rho, args.b);
+  return ExpectGroups("rho", args.rho, args.b);
 }
 
 absl::Status ScaledAddGrad(Context& ctx, const ScaledAddGradArgs& args,

@@ -1,4 +1,7 @@
+#include <vector>
+
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/groups.h"
 #include "kernels/activation/map.h"
 #include "kernels/core/slabs.h"
 #include "kernels/core/vector_math.h"
@@ -55,7 +58,8 @@ absl::Status SigmoidGateGradCpu(Context& ctx, const SigmoidGateGradArgs& args,
 absl::Status ScaledAddCpu(Context& ctx, const ScaledAddArgs& args,
                           const Tensor& y) {
   const int64_t dim = args.a.dim(-1);
-  const float* const rho = args.rho.data<float>();
+  const std::vector<float> channels = PerChannel(args.rho, dim);
+  const float* const rho = channels.data();
   ctx.ParallelFor(args.a.rows(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float* const a = args.a.data<float>() + row * dim;
@@ -71,8 +75,10 @@ absl::Status ScaledAddCpu(Context& ctx, const ScaledAddArgs& args,
 absl::Status ScaledAddGradCpu(Context& ctx, const ScaledAddGradArgs& args,
                               const ScaledAddGradResults& results) {
   const int64_t dim = args.b.dim(-1);
-  const float* const rho = args.rho.data<float>();
-  return SumOverSlabs(
+  const std::vector<float> channels = PerChannel(args.rho, dim);
+  const float* const rho = channels.data();
+  std::vector<float> sums(dim);
+  LT2_RETURN_IF_ERROR(SumOverSlabs(
       ctx, args.b.rows(), dim,
       [&](int64_t begin, int64_t end, float* drho) {
         for (int64_t row = begin; row < end; ++row) {
@@ -86,7 +92,9 @@ absl::Status ScaledAddGradCpu(Context& ctx, const ScaledAddGradArgs& args,
           }
         }
       },
-      results.drho.data<float>());
+      sums.data()));
+  SumGroups(sums.data(), dim, results.drho);
+  return absl::OkStatus();
 }
 
 }  // namespace lt2::kernels

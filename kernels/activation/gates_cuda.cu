@@ -1,8 +1,6 @@
-#include <algorithm>
-
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/columns.cuh"
 #include "kernels/activation/map.cuh"
-#include "kernels/core/column_sum.cuh"
 
 namespace lt2::kernels {
 namespace {
@@ -87,58 +85,44 @@ struct ScaledAddMap {
   const float* rho;
   T* y;
   int64_t dim;
+  int group;
   template <int V>
   __device__ void operator()(int64_t i) const {
     float u[V], v[V], r[V];
     cuda::LoadPack<V>(a + i, u);
     cuda::LoadPack<V>(b + i, v);
-    cuda::LoadPack<V>(rho + i % dim, r);
+    LoadGrouped<V>(rho, i % dim, group, r);
 #pragma unroll
     for (int j = 0; j < V; ++j) u[j] += r[j] * v[j];
     cuda::StorePack<V>(y + i, u);
   }
 };
 
-// A block of 32 x 8 threads does 32 packs of columns and a slab of rows; thread
-// (x, y) takes every eighth row. Then the block adds its eight sums per column.
-constexpr int kRowThreads = 8;
-
-template <typename T, int V>
-__global__ void __launch_bounds__(32 * kRowThreads)
-    ScaledAddGradKernel(const T* b, const float* rho, const T* dy, T* db,
-                        float* partials, int64_t rows, int64_t dim,
-                        int64_t rows_per_slab) {
-  __shared__ float sums[kRowThreads][V][33];
-  const int64_t column = (int64_t{blockIdx.x} * 32 + threadIdx.x) * V;
-  const int64_t first = int64_t{blockIdx.y} * rows_per_slab;
-  const int64_t last = min(rows, first + rows_per_slab);
-  float sum[V] = {};
-  if (column < dim) {
-    float r[V];
-    cuda::LoadPack<V>(rho + column, r);
-    for (int64_t row = first + threadIdx.y; row < last; row += kRowThreads) {
-      float u[V], d[V];
-      cuda::LoadPack<V>(b + row * dim + column, u);
-      cuda::LoadPack<V>(dy + row * dim + column, d);
+template <typename T>
+struct ScaledAddGradColumns {
+  static constexpr int kSums = 1;  // drho
+  const T *b, *dy;
+  const float* rho;
+  T* db;
+  int group;
+  template <int V>
+  __device__ void Load(int64_t column, float (&p)[2][V]) const {
+    LoadGrouped<V>(rho, column, group, p[0]);
+  }
+  template <int V>
+  __device__ void Row(int64_t i, const float (&p)[2][V],
+                      float (&sums)[1][V]) const {
+    float u[V], d[V];
+    cuda::LoadPack<V>(b + i, u);
+    cuda::LoadPack<V>(dy + i, d);
 #pragma unroll
-      for (int j = 0; j < V; ++j) {
-        sum[j] += d[j] * u[j];
-        d[j] *= r[j];
-      }
-      cuda::StorePack<V>(db + row * dim + column, d);
+    for (int j = 0; j < V; ++j) {
+      sums[0][j] += d[j] * u[j];
+      d[j] *= p[0][j];
     }
+    cuda::StorePack<V>(db + i, d);
   }
-#pragma unroll
-  for (int j = 0; j < V; ++j) sums[threadIdx.y][j][threadIdx.x] = sum[j];
-  __syncthreads();
-  if (threadIdx.y != 0 || column >= dim) return;
-#pragma unroll
-  for (int j = 0; j < V; ++j) {
-    float total = 0.0f;
-    for (int y = 0; y < kRowThreads; ++y) total += sums[y][j][threadIdx.x];
-    partials[blockIdx.y * dim + column + j] = total;
-  }
-}
+};
 
 template <typename H>
 using DeviceT = typename cuda::DeviceType<H>::type;
@@ -190,34 +174,25 @@ absl::Status RunScaledAdd(Context& ctx, const ScaledAddArgs& args,
   const int64_t dim = args.a.dim(-1);
   const bool pack =
       cuda::CanPack(dim, args.a.raw(), args.b.raw(), args.rho.raw(), y.raw());
-  return Map(ctx, y.numel(), pack,
-             ScaledAddMap<DeviceT<H>>{
-                 cuda::Data<H>(args.a), cuda::Data<H>(args.b),
-                 cuda::Data<float>(args.rho), cuda::Data<H>(y), dim});
+  return Map(
+      ctx, y.numel(), pack,
+      ScaledAddMap<DeviceT<H>>{cuda::Data<H>(args.a), cuda::Data<H>(args.b),
+                               cuda::Data<float>(args.rho), cuda::Data<H>(y),
+                               dim, static_cast<int>(dim / args.rho.numel())});
 }
 
-template <typename H, int V>
+template <typename H>
 absl::Status RunScaledAddGrad(Context& ctx, const ScaledAddGradArgs& args,
                               const ScaledAddGradResults& results) {
-  const int64_t rows = args.b.rows(), dim = args.b.dim(-1);
-  const int64_t tiles = cuda::CeilDiv(dim, 32 * V);
-  // About 1024 blocks when there is that much work.
-  int64_t slabs = std::min<int64_t>(cuda::CeilDiv(rows, kRowThreads),
-                                    cuda::CeilDiv(1024, tiles));
-  const int64_t rows_per_slab = cuda::CeilDiv(rows, slabs);
-  slabs = cuda::CeilDiv(rows, rows_per_slab);
-  const Shape shape({slabs, dim});
-  LT2_ASSIGN_OR_RETURN(Tensor partials, ctx.Empty(DType::kF32, shape));
-  float* const sums = cuda::Data<float>(partials);
-  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(slabs));
-  ScaledAddGradKernel<DeviceT<H>, V>
-      <<<grid, dim3(32, kRowThreads), 0, cuda::StreamOf(ctx)>>>(
-          cuda::Data<H>(args.b), cuda::Data<float>(args.rho),
-          cuda::Data<H>(args.dy), cuda::Data<H>(results.db), sums, rows, dim,
-          rows_per_slab);
-  LT2_RETURN_LAUNCH_ERROR("ScaledAddGradKernel");
-  return cuda::ColumnSum(ctx, sums, slabs, dim,
-                         cuda::Data<float>(results.drho));
+  const int64_t dim = args.b.dim(-1);
+  const bool pack = cuda::CanPack(dim, args.b.raw(), args.dy.raw(),
+                                  args.rho.raw(), results.db.raw());
+  return ColumnMap(ctx, args.b.rows(), dim, ManySlabs(dim, pack), pack,
+                   ScaledAddGradColumns<DeviceT<H>>{
+                       cuda::Data<H>(args.b), cuda::Data<H>(args.dy),
+                       cuda::Data<float>(args.rho), cuda::Data<H>(results.db),
+                       static_cast<int>(dim / args.rho.numel())},
+                   {results.drho});
 }
 
 bool IsBF16(const Tensor& t) { return t.dtype() == DType::kBF16; }
@@ -255,15 +230,8 @@ absl::Status ScaledAddCuda(Context& ctx, const ScaledAddArgs& args,
 
 absl::Status ScaledAddGradCuda(Context& ctx, const ScaledAddGradArgs& args,
                                const ScaledAddGradResults& results) {
-  constexpr int V = cuda::kPackSize;
-  const bool pack = cuda::CanPack(args.b.dim(-1), args.b.raw(), args.dy.raw(),
-                                  args.rho.raw(), results.db.raw());
-  if (IsBF16(args.b)) {
-    return pack ? RunScaledAddGrad<BFloat16, V>(ctx, args, results)
-                : RunScaledAddGrad<BFloat16, 1>(ctx, args, results);
-  }
-  return pack ? RunScaledAddGrad<float, V>(ctx, args, results)
-              : RunScaledAddGrad<float, 1>(ctx, args, results);
+  return IsBF16(args.b) ? RunScaledAddGrad<BFloat16>(ctx, args, results)
+                        : RunScaledAddGrad<float>(ctx, args, results);
 }
 
 }  // namespace lt2::kernels
