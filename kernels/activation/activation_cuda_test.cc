@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "kernels/activation/activation.h"
 #include "kernels/activation/activation_testing.h"
+#include "kernels/activation/interleave_testing.h"
 
 namespace lt2::kernels {
 namespace {
@@ -19,11 +20,10 @@ TEST(ActivationCuda, MeetsTheContractForAnyShape) {
   auto ctx = CudaContext();
   for (DType dtype : kTypes) {
     ContractPool pool;
-    for (ActivationOp op : kAllActivationOps) {
-      for (int64_t dim : {1, 7, 8, 9, 31, 33, 64, 256, 264, 2048}) {
-        for (int64_t rows : {1, 7, 8, 9, 65, 300}) {
-          const auto problem = MakeActivationProblem(op, dtype, rows, dim);
-          AddToPool(problem, RunActivation(*ctx, problem), &pool);
+    for (int64_t dim : {1, 7, 8, 9, 31, 33, 64, 256, 264, 2048}) {
+      for (int64_t rows : {1, 7, 8, 9, 65, 300}) {
+        for (const auto& p : AllActivationProblems(dtype, rows, dim)) {
+          AddToPool(p, RunActivation(*ctx, p), &pool);
         }
       }
     }
@@ -37,12 +37,10 @@ TEST(ActivationCuda, MeetsTheContractForManyRows) {
   auto ctx = CudaContext();
   for (DType dtype : kTypes) {
     ContractPool pool;
-    for (ActivationOp op :
-         {ActivationOp::kScaledAdd, ActivationOp::kDecayGate}) {
-      for (int64_t dim : {3, 16, 40}) {
-        for (int64_t rows : {4095, 8193, 20011}) {
-          const auto problem = MakeActivationProblem(op, dtype, rows, dim);
-          AddToPool(problem, RunActivation(*ctx, problem), &pool);
+    for (int64_t dim : {3, 16, 40}) {
+      for (int64_t rows : {4095, 8193, 20011}) {
+        for (const auto& p : AllActivationProblems(dtype, rows, dim)) {
+          AddToPool(p, RunActivation(*ctx, p), &pool);
         }
       }
     }
@@ -55,9 +53,8 @@ TEST(ActivationCuda, MeetsTheContractForUnalignedTensors) {
   auto ctx = CudaContext();
   for (DType dtype : kTypes) {
     ContractPool pool;
-    for (ActivationOp op : kAllActivationOps) {
-      const auto problem = MakeActivationProblem(op, dtype, 13, 64);
-      AddToPool(problem, RunActivation(*ctx, problem, true), &pool);
+    for (const auto& p : AllActivationProblems(dtype, 13, 64)) {
+      AddToPool(p, RunActivation(*ctx, p, true), &pool);
     }
     pool.Check();
   }
@@ -85,9 +82,8 @@ TEST(ActivationCuda, MeetsTheContractForExtremeValues) {
   for (DType dtype : kTypes) {
     for (double scale : {0.0, 1e-20, 1e-3, 30.0, 85.0}) {
       ContractPool pool;
-      for (ActivationOp op : kAllActivationOps) {
-        const auto problem = MakeActivationProblem(op, dtype, 50, 8, scale);
-        AddToPool(problem, RunActivation(*ctx, problem), &pool);
+      for (const auto& p : AllActivationProblems(dtype, 50, 8, scale)) {
+        AddToPool(p, RunActivation(*ctx, p), &pool);
       }
       pool.Check();
     }
@@ -97,12 +93,12 @@ TEST(ActivationCuda, MeetsTheContractForExtremeValues) {
 TEST(ActivationCuda, SaturatesWithoutNaN) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  for (ActivationOp op : kAllActivationOps) {
-    auto problem = MakeActivationProblem(op, DType::kF32, 1, 8);
+  for (auto& problem : AllActivationProblems(DType::kF32, 1, 8)) {
     problem.in.a = {-1e30, -1e4, -200, -89, 89, 200, 1e4, 1e30};
     problem.in.b = problem.in.a;
     const ActivationOutput out = RunActivation(*ctx, problem);
-    for (const auto* values : {&out.y, &out.da, &out.db, &out.dp, &out.dq}) {
+    for (const auto* values :
+         {&out.y, &out.da, &out.db, &out.dp, &out.dq, &out.dr}) {
       for (double v : *values) {
         EXPECT_FALSE(std::isnan(v)) << problem.ToString();
       }
@@ -113,8 +109,7 @@ TEST(ActivationCuda, SaturatesWithoutNaN) {
 TEST(ActivationCuda, ResultsMayOverwriteTheFirstInput) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  for (ActivationOp op : kAllActivationOps) {
-    const auto problem = MakeActivationProblem(op, DType::kF32, 37, 11);
+  for (const auto& problem : AllActivationProblems(DType::kF32, 37, 16)) {
     EXPECT_EQ(RunActivation(*ctx, problem).y,
               RunActivation(*ctx, problem, false, true).y);
   }
@@ -123,8 +118,7 @@ TEST(ActivationCuda, ResultsMayOverwriteTheFirstInput) {
 TEST(ActivationCuda, SameBitsEveryTime) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  for (ActivationOp op : kAllActivationOps) {
-    const auto problem = MakeActivationProblem(op, DType::kBF16, 3000, 48);
+  for (const auto& problem : AllActivationProblems(DType::kBF16, 3000, 48)) {
     const ActivationOutput one = RunActivation(*ctx, problem);
     const ActivationOutput two = RunActivation(*ctx, problem);
     EXPECT_EQ(one.y, two.y);
@@ -132,18 +126,33 @@ TEST(ActivationCuda, SameBitsEveryTime) {
     EXPECT_EQ(one.db, two.db);
     EXPECT_EQ(one.dp, two.dp);
     EXPECT_EQ(one.dq, two.dq);
+    EXPECT_EQ(one.dr, two.dr);
   }
 }
 
 TEST(ActivationCuda, NoRowsGiveEmptyResultsAndZeroParameterGradients) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  for (ActivationOp op : kAllActivationOps) {
-    const auto out =
-        RunActivation(*ctx, MakeActivationProblem(op, DType::kBF16, 0, 3));
+  for (const auto& problem : AllActivationProblems(DType::kBF16, 0, 3)) {
+    const auto out = RunActivation(*ctx, problem);
     EXPECT_TRUE(out.y.empty());
     for (const auto& values : {out.dp, out.dq}) {
       for (double v : values) EXPECT_EQ(v, 0);
+    }
+  }
+}
+
+TEST(InterleaveCuda, HasTheBitsOfTheDefinitionAndTakeEveryUndoesIt) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (DType dtype : kTypes) {
+    for (int64_t n : {1, 2, 3}) {
+      for (const Shape& shape :
+           {Shape{1, 1}, Shape{2, 5}, Shape{2, 3, 1}, Shape{3, 700, 8},
+            Shape{1, 7, 3, 5}, Shape{2, 33, 4, 64}, Shape{2, 0, 2}}) {
+        ExpectInterleaves(*ctx, dtype, shape, n);
+        if (shape.numel() > 0) ExpectInterleaves(*ctx, dtype, shape, n, true);
+      }
     }
   }
 }

@@ -3,9 +3,8 @@
 //
 // Inputs and gradients go by slot, so that one test covers all operators:
 //   a, b   tensors [rows, dim]
-//   p      vector [groups], groups divides dim: channel c has p[c / (dim/groups)]
-//   q      vector [dim]
-//   r      vector [rows]
+//   p      vector [groups], groups divides dim: channel c has p[c /
+//   (dim/groups)] q      vector [dim] r      vector [rows]
 // Real = double is the reference; Real = float is the plain formula that the
 // error contract compares with.
 
@@ -34,9 +33,9 @@ enum class ActivationOp {
   kSoftplus,     // a, q = bias (may be empty), scale, slope
 };
 inline constexpr ActivationOp kAllActivationOps[] = {
-    ActivationOp::kSilu,     ActivationOp::kSigmoid,
-    ActivationOp::kSwiGlu,   ActivationOp::kSigmoidGate,
-    ActivationOp::kAdd,      ActivationOp::kScaledAdd,
+    ActivationOp::kSilu,      ActivationOp::kSigmoid,
+    ActivationOp::kSwiGlu,    ActivationOp::kSigmoidGate,
+    ActivationOp::kAdd,       ActivationOp::kScaledAdd,
     ActivationOp::kDecayGate, ActivationOp::kMultiply,
     ActivationOp::kScaleRows, ActivationOp::kAddBias,
     ActivationOp::kSoftplus};
