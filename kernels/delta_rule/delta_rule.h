@@ -1,25 +1,28 @@
 // The (gated) delta rule: linear attention whose state is a key-value map that
-// is corrected, not only added to. Gated DeltaNet with g, DeltaNet without.
+// is corrected, not only added to. DeltaNet without g, Gated DeltaNet with a g
+// per token and head, Kimi Delta Attention with one per channel of the key.
 //
 // Per batch row and value head, with state S [d_k, d_v] and alpha_t = exp(g_t):
 //
-//   S   <- alpha_t S
+//   S   <- diag(alpha_t) S
 //   u_t  = beta_t (v_t - S' k_t)          S' is the transpose
 //   S   <- S + k_t u_t'
 //   o_t  = scale * S' q_t
 //
-// which is S_t = alpha_t (I - beta_t k_t k_t') S_{t-1} + beta_t k_t v_t' (LT2
-// paper, Table 1, rows GDN and DeltaNet; Yang et al., arXiv 2412.06464). Keys
-// are expected L2-normalised: then beta in [0, 2] keeps the transition's norm
-// at most 1.
+// which is S_t = (I - beta_t k_t k_t') diag(alpha_t) S_{t-1} + beta_t k_t v_t'
+// (LT2 paper, Table 1, rows GDN, DeltaNet and KDA; Yang et al., arXiv
+// 2412.06464; Kimi Linear, 2510.26692). Keys are expected L2-normalised: then
+// beta in [0, 2] keeps the transition's norm at most 1.
 //
 //   q, k           [batch, seq, heads, d_k]
 //   v              [batch, seq, v_heads, d_v]
-//   beta, g        [batch, seq, v_heads], f32; g <= 0 is the log of the decay
+//   beta           [batch, seq, v_heads], f32
+//   g              [batch, seq, v_heads] or [batch, seq, v_heads, d_k], f32;
+//                  the log of the decay, <= 0
 //   states         [batch, v_heads, d_k, d_v], f32
 //
 // v_heads is a multiple of heads; value head h uses query and key head
-// h / (v_heads / heads).
+// h / (v_heads / heads). Decay per channel needs v_heads = heads.
 //
 // DeltaRule works chunk by chunk (README.md derives the form): products of
 // [chunk, d] matrices instead of rank-one updates, state passed between chunks.
@@ -47,7 +50,7 @@ struct DeltaRuleArgs {
   Tensor q, k;           // [batch, seq, heads, d_k]
   Tensor v;              // [batch, seq, v_heads, d_v]
   Tensor beta;           // f32 [batch, seq, v_heads]
-  Tensor g;              // optional f32 [batch, seq, v_heads]; undefined: 0
+  Tensor g;              // optional f32, as above; undefined: 0
   Tensor initial_state;  // optional f32 [batch, v_heads, d_k, d_v]
   float scale = 1.0f;    // of q, usually d_k^-1/2
 };

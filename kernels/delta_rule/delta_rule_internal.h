@@ -5,24 +5,11 @@
 #define LT2_KERNELS_DELTA_RULE_DELTA_RULE_INTERNAL_H_
 
 #include "kernels/delta_rule/delta_rule.h"
+#include "kernels/linear_attention/linear_attention_internal.h"
 
 namespace lt2::kernels {
 
-struct DeltaRuleSizes {
-  explicit DeltaRuleSizes(const DeltaRuleArgs& args)
-      : batch(args.q.dim(0)),
-        seq(args.q.dim(1)),
-        heads(args.q.dim(2)),
-        v_heads(args.v.dim(2)),
-        d_k(args.q.dim(3)),
-        d_v(args.v.dim(3)) {}
-
-  int64_t group() const { return v_heads / heads; }
-  Shape state() const { return {batch, v_heads, d_k, d_v}; }
-  Shape gate() const { return {batch, seq, v_heads}; }
-
-  int64_t batch, seq, heads, v_heads, d_k, d_v;
-};
+using DeltaRuleSizes = RecurrenceSizes;
 
 absl::Status DeltaRuleCpu(Context& ctx, const DeltaRuleArgs& args,
                           DeltaRuleResults* results);
