@@ -30,6 +30,8 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
   c.default_sliding_window =
       r.Int("default_sliding_window", c.default_sliding_window, 1);
   c.pattern_seed = static_cast<uint64_t>(r.Int("pattern_seed", 0, 0));
+  c.inference_ensemble_k =
+      r.Int("inference_ensemble_k", c.inference_ensemble_k, 1, 1024);
   c.loop_count = r.Int("loop_count", c.loop_count, 1, 1024);
   c.use_residual = r.Bool("use_residual", c.use_residual);
   c.use_attn_gate = r.Bool("use_attn_gate", c.use_attn_gate);
@@ -66,9 +68,10 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
     return fail("dim", absl::StrCat("head dimension ", c.head_dim(),
                                     " is odd, which rope cannot rotate"));
   }
-  const auto types = ParseLayerPattern(c.layer_pattern, c.n_layers);
-  if (!types.ok()) {
-    return fail("layer_pattern", std::string(types.status().message()));
+  const auto layers =
+      LayerPattern::Parse(c.layer_pattern, c.n_layers, c.loop_count);
+  if (!layers.ok()) {
+    return fail("layer_pattern", std::string(layers.status().message()));
   }
   const auto windows = AttentionPattern::Parse(
       c.attention_pattern, c.n_layers, c.loop_count, c.default_sliding_window);
@@ -89,6 +92,7 @@ nlohmann::json ModelConfig::ToJson() const {
       {"attention_pattern", attention_pattern},
       {"default_sliding_window", default_sliding_window},
       {"pattern_seed", pattern_seed},
+      {"inference_ensemble_k", inference_ensemble_k},
       {"loop_count", loop_count},
       {"use_residual", use_residual},
       {"use_attn_gate", use_attn_gate},
@@ -108,15 +112,23 @@ nlohmann::json ModelConfig::ToJson() const {
   return out;
 }
 
-std::vector<std::string> ModelConfig::LayerTypes() const {
+LayerPattern ModelConfig::Layers() const {
   // FromJson has checked it.
-  return ParseLayerPattern(layer_pattern, n_layers).value();
+  return LayerPattern::Parse(layer_pattern, n_layers, loop_count).value();
 }
 
 AttentionPattern ModelConfig::Windows() const {
   return AttentionPattern::Parse(attention_pattern, n_layers, loop_count,
                                  default_sliding_window)
       .value();
+}
+
+std::vector<std::string> ModelConfig::LayerTypes(int64_t loops) const {
+  return Layers().Types(loops > 0 ? loops : loop_count, pattern_seed, 0);
+}
+
+bool ModelConfig::random_pattern() const {
+  return Layers().random() || Windows().random();
 }
 
 }  // namespace lt2::model

@@ -31,6 +31,8 @@ struct ModelConfig : MixerConfigs {
   std::string attention_pattern = "0:1";
   int64_t default_sliding_window = 2048;
   uint64_t pattern_seed = 0;
+  // Random patterns at inference: logits are the mean over this many draws.
+  int64_t inference_ensemble_k = 5;
 
   int64_t loop_count = 4;
   bool use_residual = true;    // the loop gate rho
@@ -48,9 +50,17 @@ struct ModelConfig : MixerConfigs {
   bool weight_tying = true;
 
   int64_t head_dim() const { return dim / n_heads; }
-  // The mixer of each layer.
-  std::vector<std::string> LayerTypes() const;
+  LayerPattern Layers() const;
   AttentionPattern Windows() const;
+  // The mixer of each slot loop * n_layers + layer, at step 0; loops 0 means
+  // loop_count.
+  std::vector<std::string> LayerTypes(int64_t loops = 0) const;
+  // True if mixers or masks are drawn anew for each step.
+  bool random_pattern() const;
+  // Forward passes of one inference: draws of a random pattern.
+  int64_t inference_passes() const {
+    return random_pattern() ? inference_ensemble_k : 1;
+  }
 
   // `path` prefixes the keys in messages.
   static absl::StatusOr<ModelConfig> FromJson(const nlohmann::json& json,

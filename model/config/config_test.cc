@@ -1,5 +1,7 @@
 #include "model/config/config.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 
 namespace lt2::model {
@@ -8,6 +10,13 @@ namespace {
 using Types = std::vector<std::string>;
 using Windows = std::vector<int64_t>;
 using nlohmann::json;
+
+// Of one loop.
+absl::StatusOr<Types> ParseLayerPattern(const char* pattern, int64_t layers) {
+  const auto parsed = LayerPattern::Parse(pattern, layers, 1);
+  if (!parsed.ok()) return parsed.status();
+  return parsed->Types(1, 0, 0);
+}
 
 std::string ErrorOf(const json& config) {
   return std::string(ModelConfig::FromJson(config, "model").status().message());
@@ -40,6 +49,95 @@ TEST(LayerPattern, Errors) {
         "bookend:2:gdn:full", "gdn,full", "sideways:1:gdn:full"}) {
     EXPECT_FALSE(ParseLayerPattern(bad, 3).ok()) << bad;
   }
+}
+
+TEST(LayerPattern, PerLoop) {
+  const auto p =
+      LayerPattern::Parse("full -> gdn,full -> front:1:gdn:window", 2, 3);
+  ASSERT_TRUE(p.ok()) << p.status();
+  EXPECT_EQ(p->Types(3, 0, 0),
+            (Types{"full", "full", "gdn", "full", "window", "gdn"}));
+  EXPECT_EQ(p->Types(1, 0, 0), (Types{"full", "full"}));
+  // Loops past the last part repeat it.
+  EXPECT_EQ(p->Types(5, 0, 0),
+            (Types{"full", "full", "gdn", "full", "window", "gdn", "window",
+                   "gdn", "window", "gdn"}));
+  EXPECT_EQ(p->TypesOf(0), (Types{"full", "gdn", "window"}));
+  EXPECT_EQ(p->TypesOf(1), (Types{"full", "gdn"}));
+  EXPECT_FALSE(p->random());
+}
+
+TEST(LayerPattern, RandomHasTheExactShareAndChangesWithTheStep) {
+  const auto p = LayerPattern::Parse("random:4:1:gdn:full", 5, 4);
+  ASSERT_TRUE(p.ok()) << p.status();
+  ASSERT_TRUE(p->random());
+  EXPECT_EQ(p->TypesOf(3), (Types{"gdn", "full"}));
+  std::vector<int> total(20, 0);
+  for (uint64_t step = 0; step < 200; ++step) {
+    const Types types = p->Types(4, 1, step);
+    EXPECT_EQ(std::count(types.begin(), types.end(), "full"), 4);
+    EXPECT_EQ(types, p->Types(4, 1, step));
+    for (size_t i = 0; i < types.size(); ++i) total[i] += types[i] == "full";
+  }
+  for (int n : total) EXPECT_NEAR(n, 40, 25);
+  EXPECT_NE(p->Types(4, 1, 0), p->Types(4, 2, 0)) << "seed";
+  const auto b = LayerPattern::Parse("bookend_random:1:1:gdn:full", 4, 2);
+  const Types types = b->Types(2, 1, 7);
+  for (int slot : {0, 3, 4, 7}) EXPECT_EQ(types[slot], "full");
+  EXPECT_EQ(b->TypesOf(0), (Types{"full"}));
+  EXPECT_EQ(b->TypesOf(1), (Types{"gdn", "full"}));
+}
+
+// The draw of layers and that of masks are independent.
+TEST(LayerPattern, RandomLayersAndMasksAreTwoStreams) {
+  const auto layers = LayerPattern::Parse("random:1:1:gdn:full", 8, 4);
+  const auto masks = AttentionPattern::Parse("random:1:1", 8, 4, 64);
+  const Types types = layers->Types(4, 3, 5);
+  const Windows windows = masks->Windows(4, 3, 5);
+  int equal = 0;
+  for (size_t i = 0; i < types.size(); ++i) {
+    equal += (types[i] == "full") == (windows[i] == 0);
+  }
+  EXPECT_LT(equal, 30);
+  EXPECT_GT(equal, 2);
+}
+
+TEST(Patterns, ErrorsNameTheKeyAndTheNumbers) {
+  auto layers = [](const char* pattern) {
+    return ErrorOf({{"vocab_size", 8},
+                    {"n_layers", 3},
+                    {"loop_count", 2},
+                    {"layer_pattern", pattern}});
+  };
+  EXPECT_EQ(layers("gdn->full->gdn"),
+            "model.layer_pattern: pattern 'gdn->full->gdn' has 3 parts, "
+            "loop_count is 2");
+  EXPECT_EQ(layers("gdn->full,full"),
+            "model.layer_pattern: pattern 'full,full' lists 2 layers, n_layers "
+            "is 3");
+  EXPECT_EQ(layers("bookend:2:gdn:full"),
+            "model.layer_pattern: pattern 'bookend:2:gdn:full' needs 4 layers, "
+            "n_layers is 3");
+  EXPECT_EQ(layers("random:0:0:gdn:full"),
+            "model.layer_pattern: pattern 'random:0:0:gdn:full' has an empty "
+            "cycle");
+  EXPECT_NE(layers("random:1:1:gdn").find("model.layer_pattern: "),
+            std::string::npos);
+  auto masks = [](const char* pattern) {
+    return ErrorOf({{"vocab_size", 8},
+                    {"n_layers", 3},
+                    {"loop_count", 2},
+                    {"attention_pattern", pattern}});
+  };
+  EXPECT_EQ(masks("full->SWA=4->full"),
+            "model.attention_pattern: pattern 'full->SWA=4->full' has 3 parts, "
+            "loop_count is 2");
+  EXPECT_EQ(masks("16,None"),
+            "model.attention_pattern: pattern '16,None' lists 2 layers, "
+            "n_layers is 3");
+  EXPECT_EQ(masks("bookend:2"),
+            "model.attention_pattern: pattern 'bookend:2' needs 4 layers, "
+            "n_layers is 3");
 }
 
 Windows Masks(const char* pattern, int64_t layers, int64_t loops) {

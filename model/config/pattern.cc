@@ -13,6 +13,9 @@ namespace {
 
 using Parts = std::vector<std::string>;
 
+// Streams of the generator: one for the masks, one for the mixers.
+constexpr uint32_t kMaskStream = 0x7061, kLayerStream = 0x6c61;
+
 Parts Split(absl::string_view text, char separator) {
   return absl::StrSplit(text, separator);
 }
@@ -31,6 +34,12 @@ absl::Status BadPattern(absl::string_view pattern, absl::string_view grammar) {
   return InvalidArgument("pattern '", pattern, "' is none of ", grammar);
 }
 
+// The last two of `parts` are two mixers.
+absl::Status Distinct(absl::string_view pattern, const Parts& parts) {
+  if (parts.back() != parts[parts.size() - 2]) return absl::OkStatus();
+  return InvalidArgument("pattern '", pattern, "' names one type twice");
+}
+
 // Layers of a cycle of `first` then `second`: true in the second part.
 absl::StatusOr<std::vector<bool>> Cycle(absl::string_view pattern,
                                         int64_t first, int64_t second,
@@ -47,7 +56,7 @@ absl::StatusOr<std::vector<bool>> Ends(absl::string_view pattern, int64_t k,
                                        bool front, bool back, int64_t n) {
   if (k * (front + back) > n) {
     return InvalidArgument("pattern '", pattern, "' needs ", k * (front + back),
-                           " layers, there are ", n);
+                           " layers, n_layers is ", n);
   }
   std::vector<bool> at_end(n);
   for (int64_t i = 0; i < n; ++i) {
@@ -83,7 +92,7 @@ absl::StatusOr<std::vector<int64_t>> StaticWindows(absl::string_view pattern,
     }
     if (static_cast<int64_t>(windows.size()) != n) {
       return InvalidArgument("pattern '", pattern, "' lists ", windows.size(),
-                             " layers, there are ", n);
+                             " layers, n_layers is ", n);
     }
     return windows;
   }
@@ -103,10 +112,8 @@ absl::StatusOr<std::vector<int64_t>> StaticWindows(absl::string_view pattern,
   return windows;
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<std::string>> ParseLayerPattern(
-    absl::string_view pattern, int64_t n_layers) {
+// One static layer pattern: a mixer for each layer.
+absl::StatusOr<Parts> StaticTypes(absl::string_view pattern, int64_t n_layers) {
   if (absl::StrContains(pattern, ",")) {
     Parts types;
     for (absl::string_view part : absl::StrSplit(pattern, ',')) {
@@ -114,7 +121,7 @@ absl::StatusOr<std::vector<std::string>> ParseLayerPattern(
     }
     if (static_cast<int64_t>(types.size()) != n_layers) {
       return InvalidArgument("pattern '", pattern, "' lists ", types.size(),
-                             " layers, there are ", n_layers);
+                             " layers, n_layers is ", n_layers);
     }
     return types;
   }
@@ -134,14 +141,137 @@ absl::StatusOr<std::vector<std::string>> ParseLayerPattern(
   } else {
     return BadPattern(pattern,
                       "TYPE, interleaved:N:M:TYPE1:TYPE2, "
-                      "bookend|front|back:K:TYPE1:TYPE2, or a comma list");
+                      "bookend|front|back:K:TYPE1:TYPE2, a list of n_layers "
+                      "types, one of these for each loop joined by '->', or "
+                      "random|bookend_random:N:M:TYPE1:TYPE2");
   }
-  const std::string &type1 = parts[parts.size() - 2], &type2 = parts.back();
-  if (type1 == type2) {
-    return InvalidArgument("pattern '", pattern, "' names one type twice");
+  LT2_RETURN_IF_ERROR(Distinct(pattern, parts));
+  Parts types;
+  for (bool is_second : second) {
+    types.push_back(is_second ? parts.back() : parts[parts.size() - 2]);
+  }
+  return types;
+}
+
+// "random:A:B" and "bookend_random:A:B", the first three of `parts`.
+absl::StatusOr<RandomSlots> ReadRandom(absl::string_view pattern,
+                                       const Parts& parts, uint32_t stream) {
+  RandomSlots slots;
+  slots.bookend = parts[0] == "bookend_random";
+  slots.stream = stream;
+  LT2_ASSIGN_OR_RETURN(slots.others, Count(pattern, parts[1]));
+  LT2_ASSIGN_OR_RETURN(slots.share, Count(pattern, parts[2]));
+  LT2_RETURN_IF_ERROR(Cycle(pattern, slots.others, slots.share, 0).status());
+  return slots;
+}
+
+bool IsRandom(const Parts& parts) {
+  return parts[0] == "random" || parts[0] == "bookend_random";
+}
+
+// The parts of "P->P->...", trimmed; one, or as many as there are loops.
+absl::StatusOr<Parts> Loops(absl::string_view pattern, int64_t loop_count) {
+  Parts loops;
+  for (absl::string_view part : absl::StrSplit(pattern, "->")) {
+    loops.emplace_back(absl::StripAsciiWhitespace(part));
+  }
+  if (loops.size() > 1 && static_cast<int64_t>(loops.size()) != loop_count) {
+    return InvalidArgument("pattern '", pattern, "' has ", loops.size(),
+                           " parts, loop_count is ", loop_count);
+  }
+  return loops;
+}
+
+// Rows of a static pattern for any number of loops, one after the other.
+template <typename T>
+std::vector<T> Repeat(const std::vector<std::vector<T>>& per_loop,
+                      int64_t loops) {
+  const int64_t last = static_cast<int64_t>(per_loop.size()) - 1;
+  std::vector<T> slots;
+  for (int64_t loop = 0; loop < loops; ++loop) {
+    const std::vector<T>& row = per_loop[std::min(loop, last)];
+    slots.insert(slots.end(), row.begin(), row.end());
+  }
+  return slots;
+}
+
+}  // namespace
+
+std::vector<bool> RandomSlots::Draw(int64_t n_layers, int64_t loops,
+                                    uint64_t seed, uint64_t step) const {
+  const int64_t slots = loops * n_layers;
+  std::vector<bool> drawn(slots);
+  int64_t left = slots * share / (others + share);
+  std::vector<int64_t> candidates;
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    const int64_t layer = slot % n_layers;
+    if (bookend && (layer == 0 || layer == n_layers - 1)) {
+      drawn[slot] = true;
+      --left;
+    } else {
+      candidates.push_back(slot);
+    }
+  }
+  Philox rng(seed, step, stream);
+  rng.Shuffle(candidates);
+  const int64_t available = static_cast<int64_t>(candidates.size());
+  for (int64_t i = 0; i < std::min(left, available); ++i) {
+    drawn[candidates[i]] = true;
+  }
+  return drawn;
+}
+
+absl::StatusOr<LayerPattern> LayerPattern::Parse(absl::string_view pattern,
+                                                 int64_t n_layers,
+                                                 int64_t loop_count) {
+  LayerPattern result;
+  result.n_layers_ = n_layers;
+  const Parts parts = Split(pattern, ':');
+  if (IsRandom(parts)) {
+    if (parts.size() != 5) {
+      return BadPattern(pattern, "random|bookend_random:N:M:TYPE1:TYPE2");
+    }
+    result.random_ = true;
+    LT2_ASSIGN_OR_RETURN(result.slots_,
+                         ReadRandom(pattern, parts, kLayerStream));
+    LT2_RETURN_IF_ERROR(Distinct(pattern, parts));
+    result.type1_ = parts[3];
+    result.type2_ = parts[4];
+    return result;
+  }
+  LT2_ASSIGN_OR_RETURN(const Parts loops, Loops(pattern, loop_count));
+  for (const std::string& loop : loops) {
+    LT2_ASSIGN_OR_RETURN(Parts types, StaticTypes(loop, n_layers));
+    result.per_loop_.push_back(std::move(types));
+  }
+  return result;
+}
+
+std::vector<std::string> LayerPattern::Types(int64_t loops, uint64_t seed,
+                                             uint64_t step) const {
+  if (!random_) return Repeat(per_loop_, loops);
+  std::vector<std::string> types;
+  for (bool second : slots_.Draw(n_layers_, loops, seed, step)) {
+    types.push_back(second ? type2_ : type1_);
+  }
+  return types;
+}
+
+std::vector<std::string> LayerPattern::TypesOf(int64_t layer) const {
+  if (random_) {
+    const bool end = layer == 0 || layer == n_layers_ - 1;
+    if (slots_.bookend && end) return {type2_};
+    Parts types;
+    if (slots_.others > 0) types.push_back(type1_);
+    if (slots_.share > 0) types.push_back(type2_);
+    return types;
   }
   Parts types;
-  for (bool is_second : second) types.push_back(is_second ? type2 : type1);
+  for (const Parts& row : per_loop_) {
+    if (std::find(types.begin(), types.end(), row[layer]) == types.end()) {
+      types.push_back(row[layer]);
+    }
+  }
   return types;
 }
 
@@ -152,28 +282,19 @@ absl::StatusOr<AttentionPattern> AttentionPattern::Parse(
   result.n_layers_ = n_layers;
   result.default_window_ = default_window;
   const Parts parts = Split(pattern, ':');
-  if (parts[0] == "random" || parts[0] == "bookend_random") {
+  if (IsRandom(parts)) {
     if (parts.size() != 3) {
       return BadPattern(pattern, "random:W:F, bookend_random:W:F");
     }
     result.random_ = true;
-    result.bookend_ = parts[0] == "bookend_random";
-    LT2_ASSIGN_OR_RETURN(result.window_share_, Count(pattern, parts[1]));
-    LT2_ASSIGN_OR_RETURN(result.full_share_, Count(pattern, parts[2]));
-    if (result.window_share_ + result.full_share_ == 0) {
-      return InvalidArgument("pattern '", pattern, "' has an empty cycle");
-    }
+    LT2_ASSIGN_OR_RETURN(result.slots_,
+                         ReadRandom(pattern, parts, kMaskStream));
     return result;
   }
-  const Parts loops = absl::StrSplit(pattern, "->");
-  if (loops.size() > 1 && static_cast<int64_t>(loops.size()) != loop_count) {
-    return InvalidArgument("pattern '", pattern, "' has ", loops.size(),
-                           " parts, loop_count is ", loop_count);
-  }
+  LT2_ASSIGN_OR_RETURN(const Parts loops, Loops(pattern, loop_count));
   for (const std::string& loop : loops) {
     LT2_ASSIGN_OR_RETURN(std::vector<int64_t> windows,
-                         StaticWindows(absl::StripAsciiWhitespace(loop),
-                                       n_layers, default_window));
+                         StaticWindows(loop, n_layers, default_window));
     result.per_loop_.push_back(std::move(windows));
   }
   return result;
@@ -181,33 +302,10 @@ absl::StatusOr<AttentionPattern> AttentionPattern::Parse(
 
 std::vector<int64_t> AttentionPattern::Windows(int64_t loops, uint64_t seed,
                                                uint64_t step) const {
+  if (!random_) return Repeat(per_loop_, loops);
   std::vector<int64_t> windows;
-  if (!random_) {
-    for (int64_t loop = 0; loop < loops; ++loop) {
-      const int64_t last = static_cast<int64_t>(per_loop_.size()) - 1;
-      const std::vector<int64_t>& row = per_loop_[std::min(loop, last)];
-      windows.insert(windows.end(), row.begin(), row.end());
-    }
-    return windows;
-  }
-  const int64_t slots = loops * n_layers_;
-  windows.assign(slots, default_window_);
-  int64_t full = slots * full_share_ / (window_share_ + full_share_);
-  std::vector<int64_t> candidates;
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    const int64_t layer = slot % n_layers_;
-    if (bookend_ && (layer == 0 || layer == n_layers_ - 1)) {
-      windows[slot] = 0;
-      --full;
-    } else {
-      candidates.push_back(slot);
-    }
-  }
-  Philox rng(seed, step, /*b=*/0x7061u);  // a stream of its own
-  rng.Shuffle(candidates);
-  const int64_t available = static_cast<int64_t>(candidates.size());
-  for (int64_t i = 0; i < std::min(full, available); ++i) {
-    windows[candidates[i]] = 0;
+  for (bool full : slots_.Draw(n_layers_, loops, seed, step)) {
+    windows.push_back(full ? 0 : default_window_);
   }
   return windows;
 }

@@ -1,35 +1,175 @@
 #include "model/looped/accounting.h"
 
+#include <algorithm>
+
+#include "model/looped/layer_mixers.h"
 #include "model/mixers/mixer.h"
 
 namespace lt2::model {
+namespace {
+
+// Bytes per token that the state gains far from the start. Compressed caches
+// grow once in a block of tokens: the mean over many.
+double Growth(const Mixer& mixer, int64_t window, DType activation) {
+  constexpr int64_t kLong = int64_t{1} << 32;
+  const int64_t gained = mixer.StateBytes(2 * kLong, window, activation) -
+                         mixer.StateBytes(kLong, window, activation);
+  return static_cast<double>(gained) / static_cast<double>(kLong);
+}
+
+// A state without growth is there as a whole from the start (a window's cache
+// once it is full); of one that grows only what an empty sequence has.
+int64_t FixedBytes(const Mixer& mixer, int64_t window, DType activation) {
+  if (mixer.Grows(window)) return mixer.StateBytes(0, window, activation);
+  return mixer.StateBytes(int64_t{1} << 32, window, activation);
+}
+
+// Bytes of a mixer's weights as a forward pass reads them.
+int64_t WeightBytes(Mixer& mixer, DType activation) {
+  int64_t bytes = 0;
+  for (const Parameter* p : mixer.parameters()) {
+    // Every parameter of a mixer is declared.
+    const Shape& shape = static_cast<const DeclaredParameter*>(p)->shape;
+    const DType type = shape.rank() == 2 ? activation : DType::kF32;
+    bytes += shape.numel() * static_cast<int64_t>(ByteSize(type));
+  }
+  return bytes;
+}
+
+// A configuration's mixers, unallocated, and what runs at each slot.
+class Plan {
+ public:
+  static absl::StatusOr<Plan> Create(const ModelConfig& config, int64_t loops) {
+    Plan plan(config, loops > 0 ? loops : config.loop_count);
+    for (int64_t i = 0; i < config.n_layers; ++i) {
+      LT2_ASSIGN_OR_RETURN(LayerMixers mixers,
+                           LayerMixers::Create(config, config.Layers(), i));
+      plan.layers_.push_back(std::move(mixers));
+    }
+    return plan;
+  }
+
+  // Calls visit(slot, type, mixer, window) for each slot of a pass.
+  template <typename Visit>
+  void ForEach(int64_t pass, const Visit& visit) const {
+    const uint64_t seed = config_.pattern_seed;
+    const auto types = config_.Layers().Types(loops_, seed, pass);
+    const auto windows = config_.Windows().Windows(loops_, seed, pass);
+    for (size_t slot = 0; slot < types.size(); ++slot) {
+      visit(slot, types[slot],
+            *layers_[slot % config_.n_layers].Find(types[slot]),
+            WindowOf(types[slot], config_, windows[slot]));
+    }
+  }
+
+  int64_t loops() const { return loops_; }
+  const std::vector<LayerMixers>& layers() const { return layers_; }
+
+ private:
+  Plan(const ModelConfig& config, int64_t loops)
+      : config_(config), loops_(loops) {}
+
+  const ModelConfig& config_;
+  const int64_t loops_;
+  std::vector<LayerMixers> layers_;
+};
+
+int64_t FfnParameters(const ModelConfig& config) {
+  return config.use_ffn ? 3 * config.dim * config.ffn_hidden : 0;
+}
+
+}  // namespace
 
 absl::StatusOr<ModelCost> Cost(const ModelConfig& config, int64_t seq,
                                int64_t loops, DType activation) {
-  if (loops == 0) loops = config.loop_count;
-  const int64_t dim = config.dim;
-  const std::vector<std::string> types = config.LayerTypes();
-  const std::vector<int64_t> windows =
-      config.Windows().Windows(loops, config.pattern_seed, 0);
-  ModelCost cost;
+  LT2_ASSIGN_OR_RETURN(const Plan plan, Plan::Create(config, loops));
+  const int64_t dim = config.dim, ffn = FfnParameters(config);
   const int64_t table = config.vocab_size * dim;
+  ModelCost cost;
   cost.embedding_parameters = config.weight_tying ? table : 2 * table;
-  cost.parameters = cost.embedding_parameters + dim;  // final norm
-  if (config.use_residual) cost.parameters += config.loop_count * dim;
-  const int64_t ffn = config.use_ffn ? 3 * dim * config.ffn_hidden : 0;
-  for (int64_t i = 0; i < config.n_layers; ++i) {
-    LT2_ASSIGN_OR_RETURN(auto mixer, CreateMixer(types[i], config));
-    cost.parameters += mixer->ParameterCount() + dim + ffn;
-    if (config.use_ffn) cost.parameters += dim;  // its norm
-    for (int64_t loop = 0; loop < loops; ++loop) {
-      const int64_t window =
-          WindowOf(types[i], config, windows[loop * config.n_layers + i]);
-      cost.flops += mixer->Flops(seq, window) + 2 * ffn * seq;
-      cost.state_bytes += mixer->StateBytes(seq, window, activation);
+  cost.ffn_parameters = config.n_layers * ffn;
+  cost.norm_parameters = (1 + config.n_layers * (config.use_ffn ? 2 : 1)) * dim;
+  if (config.use_residual) cost.norm_parameters += config.loop_count * dim;
+  for (const LayerMixers& layer : plan.layers()) {
+    for (size_t i = 0; i < layer.mixers.size(); ++i) {
+      if (layer.owner[i] != i) continue;
+      cost.mixer_parameters += layer.mixers[i]->ParameterCount();
     }
   }
-  cost.flops += 2 * table * seq;
+  cost.parameters = cost.embedding_parameters + cost.mixer_parameters +
+                    cost.ffn_parameters + cost.norm_parameters;
+  cost.passes = config.inference_passes();
+  for (int64_t pass = 0; pass < cost.passes; ++pass) {
+    plan.ForEach(pass, [&](size_t, const std::string&, const Mixer& mixer,
+                           int64_t window) {
+      cost.flops += mixer.Flops(seq, window) + 2 * ffn * seq;
+      cost.state_bytes += mixer.StateBytes(seq, window, activation);
+      cost.fixed_state_bytes += FixedBytes(mixer, window, activation);
+      cost.growth_bytes += Growth(mixer, window, activation);
+    });
+    cost.flops += 2 * table * seq;
+  }
   return cost;
+}
+
+absl::StatusOr<DecodeCost> CostOfDecoding(const ModelConfig& config,
+                                          int64_t tokens, int64_t loops,
+                                          DType activation) {
+  LT2_ASSIGN_OR_RETURN(const Plan plan, Plan::Create(config, loops));
+  const int64_t dim = config.dim, ffn = FfnParameters(config);
+  const int64_t table = config.vocab_size * dim;
+  const int64_t width = static_cast<int64_t>(ByteSize(activation));
+  DecodeCost cost;
+  for (int64_t pass = 0; pass < config.inference_passes(); ++pass) {
+    plan.ForEach(
+        pass, [&](size_t, const std::string&, Mixer& mixer, int64_t window) {
+          cost.flops += mixer.Flops(tokens, window) -
+                        mixer.Flops(tokens - 1, window) + 2 * ffn;
+          cost.weight_bytes += WeightBytes(mixer, activation) + width * ffn +
+                               4 * (config.use_ffn ? 2 : 1) * dim;
+          cost.state_bytes += mixer.DecodeBytes(tokens, window, activation);
+        });
+    cost.flops += 2 * table;
+    cost.weight_bytes += width * table + 4 * dim;
+    if (config.use_residual) cost.weight_bytes += 4 * plan.loops() * dim;
+  }
+  return cost;
+}
+
+absl::StatusOr<SlotMap> MapSlots(const ModelConfig& config, int64_t seq,
+                                 int64_t loops, DType activation) {
+  LT2_ASSIGN_OR_RETURN(const Plan plan, Plan::Create(config, loops));
+  SlotMap map;
+  std::vector<std::vector<bool>> has_layer;  // by kind
+  plan.ForEach(0, [&](size_t slot, const std::string& type, const Mixer& mixer,
+                      int64_t window) {
+    auto kind = std::find_if(map.kinds.begin(), map.kinds.end(),
+                             [&](const SlotKind& k) {
+                               return k.type == type && k.window == window;
+                             });
+    if (kind == map.kinds.end()) {
+      SlotKind added;
+      added.type = type;
+      added.window = window;
+      added.parameters = mixer.ParameterCount();
+      added.flops = mixer.Flops(seq, window);
+      added.state_bytes = mixer.StateBytes(seq, window, activation);
+      added.fixed_state_bytes = FixedBytes(mixer, window, activation);
+      added.growth_bytes = Growth(mixer, window, activation);
+      map.kinds.push_back(added);
+      has_layer.emplace_back(config.n_layers);
+      kind = map.kinds.end() - 1;
+    }
+    const size_t index = kind - map.kinds.begin();
+    ++kind->slots;
+    has_layer[index][slot % config.n_layers] = true;
+    map.kind.push_back(index);
+  });
+  for (size_t i = 0; i < map.kinds.size(); ++i) {
+    map.kinds[i].layers =
+        std::count(has_layer[i].begin(), has_layer[i].end(), true);
+  }
+  return map;
 }
 
 }  // namespace lt2::model

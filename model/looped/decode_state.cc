@@ -15,16 +15,20 @@ absl::StatusOr<std::unique_ptr<DecodeState>> DecodeState::Create(
   state->batch_ = batch;
   state->capacity_ = capacity;
   state->loops_ = loops > 0 ? loops : model.config().loop_count;
-  state->windows_ = model.Windows(state->loops_, /*step=*/0);
-  const int64_t layers = model.config().n_layers;
-  const std::vector<std::string> types = model.config().LayerTypes();
-  state->states_.resize(state->loops_ * layers);
-  for (size_t slot = 0; slot < state->states_.size(); ++slot) {
-    const int64_t layer = static_cast<int64_t>(slot) % layers;
-    state->bounded_ |= types[layer] == "full" && state->windows_[slot] == 0;
-    LT2_RETURN_IF_ERROR(model.mixer(layer).InitState(
-        ctx, batch, capacity, state->windows_[slot], model.activation(),
-        &state->states_[slot]));
+  state->passes_ = model.config().inference_passes();
+  state->n_slots_ = state->loops_ * model.config().n_layers;
+  for (int64_t pass = 0; pass < state->passes_; ++pass) {
+    for (const LoopedModel::Slot& slot : model.Slots(state->loops_, pass)) {
+      state->slots_.push_back(slot);
+    }
+  }
+  state->states_.resize(state->slots_.size());
+  for (size_t i = 0; i < state->slots_.size(); ++i) {
+    const LoopedModel::Slot& slot = state->slots_[i];
+    state->bounded_ |= slot.mixer->Grows(slot.window);
+    LT2_RETURN_IF_ERROR(slot.mixer->InitState(ctx, batch, capacity, slot.window,
+                                              model.activation(),
+                                              &state->states_[i]));
   }
   LT2_ASSIGN_OR_RETURN(state->lengths_, ctx.Zeros(DType::kI32, {batch}));
   LT2_ASSIGN_OR_RETURN(state->next_lengths_, ctx.Zeros(DType::kI32, {batch}));
@@ -52,15 +56,20 @@ absl::Status DecodeState::End(Context& ctx, int64_t tokens) {
   return ctx.Copy(next_lengths_, &lengths_);
 }
 
-MixerCall DecodeState::Call(int64_t slot) {
+MixerCall DecodeState::Call(int64_t pass, int64_t slot) {
+  const int64_t i = pass * n_slots_ + slot;
   MixerCall call;
-  call.window = windows_[slot];
-  call.state = &states_[slot];
+  call.window = slots_[i].window;
+  call.state = &states_[i];
   call.position.host = position_;
   call.position.device = lengths_;
   call.lengths = lengths_;
   call.next_lengths = next_lengths_;
   return call;
+}
+
+Mixer* DecodeState::mixer(int64_t pass, int64_t slot) const {
+  return slots_[pass * n_slots_ + slot].mixer;
 }
 
 }  // namespace lt2::model

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/activation/activation.h"
 #include "model/looped/init.h"
 
 namespace lt2::model {
@@ -15,9 +16,10 @@ absl::Status LoopedModel::Declare() {
   const int64_t dim = config_.dim, hidden = config_.ffn_hidden;
   const float std = 1.0f / std::sqrt(static_cast<float>(dim));
   LT2_ASSIGN_OR_RETURN(
-      layer_types_, ParseLayerPattern(config_.layer_pattern, config_.n_layers));
+      layers_, LayerPattern::Parse(config_.layer_pattern, config_.n_layers,
+                                   config_.loop_count));
   LT2_ASSIGN_OR_RETURN(
-      pattern_, AttentionPattern::Parse(config_.attention_pattern,
+      windows_, AttentionPattern::Parse(config_.attention_pattern,
                                         config_.n_layers, config_.loop_count,
                                         config_.default_sliding_window));
   auto add = [&](DeclaredParameter& p) { parameters_.push_back(&p); };
@@ -28,14 +30,12 @@ absl::Status LoopedModel::Declare() {
   for (int64_t i = 0; i < config_.n_layers; ++i) {
     auto block = std::make_unique<Block>();
     const std::string prefix = absl::StrCat("layers.", i, ".");
-    LT2_ASSIGN_OR_RETURN(block->mixer, CreateMixer(layer_types_[i], config_));
     block->mixer_norm.Declare(prefix + "attention_norm.weight", {dim},
                               Init::kOnes);
     add(block->mixer_norm);
-    for (Parameter* p : block->mixer->parameters()) {
-      p->name = prefix + "attention." + p->name;
-      parameters_.push_back(p);
-    }
+    LT2_ASSIGN_OR_RETURN(block->mixers,
+                         LayerMixers::Create(config_, layers_, i));
+    DeclareMixers(prefix + "attention.", block->mixers);
     if (config_.use_ffn) {
       const std::string ffn = prefix + "feed_forward.";
       block->ffn_norm.Declare(prefix + "ffn_norm.weight", {dim}, Init::kOnes);
@@ -68,6 +68,27 @@ absl::Status LoopedModel::Declare() {
   return absl::OkStatus();
 }
 
+void LoopedModel::DeclareMixers(const std::string& prefix,
+                                const LayerMixers& layer) {
+  for (size_t i = 0; i < layer.mixers.size(); ++i) {
+    const std::vector<Parameter*> mine = layer.mixers[i]->parameters();
+    const std::vector<Parameter*> owned =
+        layer.mixers[layer.owner[i]]->parameters();
+    for (size_t j = 0; j < mine.size(); ++j) {
+      if (layer.owner[i] != i) {
+        shared_.push_back({owned[j], mine[j]});
+        continue;
+      }
+      // Names tell the type only where the layer has several sets of weights.
+      mine[j]->name =
+          layer.several_sets()
+              ? absl::StrCat(prefix, layer.types[i], ".", mine[j]->name)
+              : prefix + mine[j]->name;
+      parameters_.push_back(mine[j]);
+    }
+  }
+}
+
 absl::StatusOr<std::unique_ptr<LoopedModel>> LoopedModel::Create(
     Context& ctx, const ModelConfig& config, uint64_t seed, bool training) {
   auto model = std::unique_ptr<LoopedModel>(new LoopedModel(ctx, config));
@@ -77,25 +98,34 @@ absl::StatusOr<std::unique_ptr<LoopedModel>> LoopedModel::Create(
     LT2_RETURN_IF_ERROR(
         Materialize(ctx, seed, training, static_cast<DeclaredParameter*>(p)));
   }
+  for (const auto& [owner, user] : model->shared_) {
+    // The tensors are handles: value, copy and gradient are the owner's.
+    *user = *owner;
+  }
   return model;
 }
 
-std::vector<int64_t> LoopedModel::Windows(int64_t loops, uint64_t step) const {
-  std::vector<int64_t> windows =
-      pattern_.Windows(loops, config_.pattern_seed, step);
-  for (size_t slot = 0; slot < windows.size(); ++slot) {
-    windows[slot] =
-        WindowOf(layer_types_[slot % config_.n_layers], config_, windows[slot]);
+std::vector<LoopedModel::Slot> LoopedModel::Slots(int64_t loops,
+                                                  uint64_t step) const {
+  const std::vector<std::string> types =
+      layers_.Types(loops, config_.pattern_seed, step);
+  const std::vector<int64_t> windows =
+      windows_.Windows(loops, config_.pattern_seed, step);
+  std::vector<Slot> slots;
+  for (size_t i = 0; i < types.size(); ++i) {
+    const LayerMixers& layer = blocks_[i % config_.n_layers]->mixers;
+    slots.push_back(
+        {layer.Find(types[i]), WindowOf(types[i], config_, windows[i])});
   }
-  return windows;
+  return slots;
 }
 
 Var LoopedModel::RunBlock(Tape& tape, Block& block, const Var& h,
-                          const MixerCall& call) {
+                          const SlotCall& slot) {
   const float eps = static_cast<float>(config_.norm_eps);
   Var y = Add(tape, h,
-              block.mixer->Forward(
-                  tape, RmsNorm(tape, h, block.mixer_norm, eps), call));
+              slot.mixer->Forward(tape, RmsNorm(tape, h, block.mixer_norm, eps),
+                                  slot.call));
   if (!config_.use_ffn) return y;
   const Var n = RmsNorm(tape, y, block.ffn_norm, eps);
   const Var gated =
@@ -104,21 +134,21 @@ Var LoopedModel::RunBlock(Tape& tape, Block& block, const Var& h,
 }
 
 Var LoopedModel::RunLoop(Tape& tape, const Var& h,
-                         const std::vector<MixerCall>& calls, int64_t loop,
+                         const std::vector<SlotCall>& slots, int64_t loop,
                          Recompute recompute) {
   Var y = h;
   for (int64_t i = 0; i < config_.n_layers; ++i) {
-    const MixerCall& call = calls[loop * config_.n_layers + i];
+    const SlotCall& slot = slots[loop * config_.n_layers + i];
     Block& block = *blocks_[i];
     if (recompute == Recompute::kBlocks) {
       y = Checkpoint(
           tape,
-          [this, &block, call](Tape& t, const Var& x) {
-            return RunBlock(t, block, x, call);
+          [this, &block, slot](Tape& t, const Var& x) {
+            return RunBlock(t, block, x, slot);
           },
           y);
     } else {
-      y = RunBlock(tape, block, y, call);
+      y = RunBlock(tape, block, y, slot);
     }
   }
   if (!config_.use_residual) return y;
@@ -126,30 +156,20 @@ Var LoopedModel::RunLoop(Tape& tape, const Var& h,
   return ScaledAdd(tape, y, h, *loop_gates_[gate]);
 }
 
-Var LoopedModel::Hidden(Tape& tape, const Tensor& ids,
-                        const ForwardOptions& options) {
+Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
+                      const ForwardOptions& options, int64_t pass) {
   if (!tape.ok()) return Var();
-  if (ids.rank() != 2) {
-    return tape.Fail(
-        InvalidArgument("ids must be [batch, seq], got ", ids.ToString()));
-  }
   DecodeState* state = options.state;
   int64_t loops = options.loops > 0 ? options.loops : config_.loop_count;
-  std::vector<MixerCall> calls;
+  std::vector<SlotCall> slots;
   if (state != nullptr) {
     loops = state->loops();
-    if (ids.dim(0) != state->batch()) {
-      return tape.Fail(InvalidArgument("batch is ", ids.dim(0),
-                                       ", the state's is ", state->batch()));
-    }
-    const absl::Status begun = state->Begin(ctx_, ids.dim(1));
-    if (!begun.ok()) return tape.Fail(begun);
     for (int64_t slot = 0; slot < loops * config_.n_layers; ++slot) {
-      calls.push_back(state->Call(slot));
+      slots.push_back({state->mixer(pass, slot), state->Call(pass, slot)});
     }
   } else {
-    for (int64_t window : Windows(loops, options.step)) {
-      calls.push_back(MixerCall{.window = window});
+    for (const Slot& slot : Slots(loops, options.step + pass)) {
+      slots.push_back({slot.mixer, MixerCall{.window = slot.window}});
     }
   }
 
@@ -158,27 +178,72 @@ Var LoopedModel::Hidden(Tape& tape, const Tensor& ids,
     if (options.recompute == Recompute::kLoops) {
       h = Checkpoint(
           tape,
-          [this, calls, loop](Tape& t, const Var& x) {
-            return RunLoop(t, x, calls, loop, Recompute::kNothing);
+          [this, slots, loop](Tape& t, const Var& x) {
+            return RunLoop(t, x, slots, loop, Recompute::kNothing);
           },
           h);
     } else {
-      h = RunLoop(tape, h, calls, loop, options.recompute);
+      h = RunLoop(tape, h, slots, loop, options.recompute);
     }
+  }
+  h = RmsNorm(tape, h, final_norm_, static_cast<float>(config_.norm_eps));
+  if (!tape.ok()) return Var();
+  const Var rows = Reshape(tape, h, {ids.numel(), config_.dim});
+  return LinearF32(tape, rows, config_.weight_tying ? embedding_ : output_);
+}
+
+Var LoopedModel::Logits(Tape& tape, const Tensor& ids,
+                        const ForwardOptions& options) {
+  if (!tape.ok()) return Var();
+  if (ids.rank() != 2) {
+    return tape.Fail(
+        InvalidArgument("ids must be [batch, seq], got ", ids.ToString()));
+  }
+  DecodeState* state = options.state;
+  const int64_t passes = state != nullptr   ? state->passes()
+                         : tape.recording() ? 1
+                                            : config_.inference_passes();
+  if (state != nullptr) {
+    if (ids.dim(0) != state->batch()) {
+      return tape.Fail(InvalidArgument("batch is ", ids.dim(0),
+                                       ", the state's is ", state->batch()));
+    }
+    const absl::Status begun = state->Begin(ctx_, ids.dim(1));
+    if (!begun.ok()) return tape.Fail(begun);
+  }
+  Var logits;
+  if (passes == 1) {
+    logits = Pass(tape, ids, options, 0);
+  } else {
+    logits = MeanOfPasses(tape, ids, options, passes);
   }
   if (state != nullptr && tape.ok()) {
     const absl::Status ended = state->End(ctx_, ids.dim(1));
     if (!ended.ok()) return tape.Fail(ended);
   }
-  return RmsNorm(tape, h, final_norm_, static_cast<float>(config_.norm_eps));
+  return logits;
 }
 
-Var LoopedModel::Logits(Tape& tape, const Tensor& ids,
-                        const ForwardOptions& options) {
-  const Var h = Hidden(tape, ids, options);
-  if (!tape.ok()) return Var();
-  const Var rows = Reshape(tape, h, {ids.numel(), config_.dim});
-  return LinearF32(tape, rows, config_.weight_tying ? embedding_ : output_);
+Var LoopedModel::MeanOfPasses(Tape& tape, const Tensor& ids,
+                              const ForwardOptions& options, int64_t passes) {
+  const std::vector<float> share(config_.vocab_size,
+                                 1.0f / static_cast<float>(passes));
+  const auto rho = ctx_.FromHost<float>(share, {config_.vocab_size});
+  if (!rho.ok()) return tape.Fail(rho.status());
+  Tensor mean;
+  auto add = [&](const Tensor& logits) -> absl::Status {
+    if (!mean.defined()) {
+      LT2_ASSIGN_OR_RETURN(mean, ctx_.Zeros(DType::kF32, logits.shape()));
+    }
+    return kernels::ScaledAdd(ctx_, {mean, logits, *rho}, &mean);
+  };
+  for (int64_t pass = 0; pass < passes; ++pass) {
+    const Var logits = Pass(tape, ids, options, pass);
+    if (!tape.ok()) return Var();
+    const absl::Status added = add(logits.value());
+    if (!added.ok()) return tape.Fail(added);
+  }
+  return tape.Constant(mean);
 }
 
 }  // namespace lt2::model

@@ -11,16 +11,25 @@
 // The same blocks in every loop; rho starts at zero. loop_count is also an
 // argument of inference: fewer loops stop early, more reuse the last rho.
 //
+// A layer whose mixer differs between loops (layer_pattern "P->P->...") owns
+// one mixer for each distinct type; loops with the same type share its weights.
+// Softmax types with the same parameters, such as full and window, share one
+// set. With a random pattern an inference is inference_ensemble_k passes, each
+// with its own draw, and the logits are their mean.
+//
 // One Forward serves training, scoring, prefill and decode (see mixer.h).
 
 #ifndef LT2_MODEL_LOOPED_LOOPED_MODEL_H_
 #define LT2_MODEL_LOOPED_LOOPED_MODEL_H_
 
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "model/autograd/ops.h"
 #include "model/config/config.h"
+#include "model/looped/layer_mixers.h"
 #include "model/mixers/mixer.h"
 
 namespace lt2::model {
@@ -32,7 +41,7 @@ enum class Recompute { kNothing, kBlocks, kLoops };
 
 struct ForwardOptions {
   int64_t loops = 0;  // 0: the configuration's loop_count
-  uint64_t step = 0;  // selects the masks of random attention patterns
+  uint64_t step = 0;  // selects the draw of random patterns
   Recompute recompute = Recompute::kNothing;
   DecodeState* state = nullptr;  // inference only
 };
@@ -50,15 +59,17 @@ class LoopedModel {
   // In a fixed order; names as in checkpoints.
   const std::vector<Parameter*>& parameters() const { return parameters_; }
 
-  // rms_norm(h(T)) [batch, seq, dim] for ids i32 [batch, seq].
-  Var Hidden(Tape& tape, const Tensor& ids, const ForwardOptions& options);
-  // Logits f32 [batch * seq, vocab].
+  // Logits f32 [batch * seq, vocab] for ids i32 [batch, seq]. With a random
+  // pattern: of the draw of options.step if the tape records, else the mean
+  // over the draws of that step and those after it.
   Var Logits(Tape& tape, const Tensor& ids, const ForwardOptions& options);
 
-  // The mixers, one for each layer, for accounting and states.
-  const Mixer& mixer(int64_t layer) const { return *blocks_[layer]->mixer; }
-  // Window of each slot loop * n_layers + layer (0 = none).
-  std::vector<int64_t> Windows(int64_t loops, uint64_t step) const;
+  // What runs at each slot loop * n_layers + layer.
+  struct Slot {
+    Mixer* mixer = nullptr;
+    int64_t window = 0;  // 0 = none
+  };
+  std::vector<Slot> Slots(int64_t loops, uint64_t step) const;
 
   LoopedModel(const LoopedModel&) = delete;
   LoopedModel& operator=(const LoopedModel&) = delete;
@@ -66,50 +77,69 @@ class LoopedModel {
  private:
   struct Block {
     DeclaredParameter mixer_norm, ffn_norm, w1, w2, w3;
-    std::unique_ptr<Mixer> mixer;
+    LayerMixers mixers;
+  };
+  // A mixer and how it is called.
+  struct SlotCall {
+    Mixer* mixer;
+    MixerCall call;
   };
 
   LoopedModel(Context& ctx, const ModelConfig& config)
       : ctx_(ctx), config_(config) {}
   absl::Status Declare();
-  Var RunBlock(Tape& tape, Block& block, const Var& h, const MixerCall& call);
-  Var RunLoop(Tape& tape, const Var& h, const std::vector<MixerCall>& calls,
+  // Names the parameters of a layer's mixers.
+  void DeclareMixers(const std::string& prefix, const LayerMixers& mixers);
+  Var RunBlock(Tape& tape, Block& block, const Var& h, const SlotCall& slot);
+  Var RunLoop(Tape& tape, const Var& h, const std::vector<SlotCall>& slots,
               int64_t loop, Recompute recompute);
+  // Logits of one draw of the pattern.
+  Var Pass(Tape& tape, const Tensor& ids, const ForwardOptions& options,
+           int64_t pass);
+  Var MeanOfPasses(Tape& tape, const Tensor& ids, const ForwardOptions& options,
+                   int64_t passes);
 
   Context& ctx_;
   const ModelConfig config_;
-  std::vector<std::string> layer_types_;
-  AttentionPattern pattern_;
+  LayerPattern layers_;
+  AttentionPattern windows_;
   DeclaredParameter embedding_, final_norm_, output_;
   std::vector<std::unique_ptr<DeclaredParameter>> loop_gates_;
   std::vector<std::unique_ptr<Block>> blocks_;
   std::vector<Parameter*> parameters_;
+  // Parameters of a mixer (second) that are those of another one (first).
+  std::vector<std::pair<Parameter*, Parameter*>> shared_;
 };
 
 // What a model remembers of a batch of sequences that grow together: for each
-// (loop, layer) pair a state of its own, starting from zero.
+// (loop, layer) pair, of each pass over a random pattern, a state of its own,
+// starting from zero.
 class DecodeState {
  public:
-  // `capacity`: the most tokens that full attention can hold.
+  // `capacity`: the most tokens that states which grow with the sequence hold.
   static absl::StatusOr<std::unique_ptr<DecodeState>> Create(
       const LoopedModel& model, int64_t batch, int64_t capacity,
       int64_t loops = 0);
 
   int64_t batch() const { return batch_; }
   int64_t loops() const { return loops_; }
+  int64_t passes() const { return passes_; }
   int64_t position() const { return position_; }
   int64_t bytes() const;
 
   // Around a Forward over `tokens` tokens; LoopedModel calls them.
   absl::Status Begin(Context& ctx, int64_t tokens);
   absl::Status End(Context& ctx, int64_t tokens);
-  MixerCall Call(int64_t slot);
+  // Of slot loop * n_layers + layer.
+  MixerCall Call(int64_t pass, int64_t slot);
+  Mixer* mixer(int64_t pass, int64_t slot) const;
 
  private:
   DecodeState() = default;
-  int64_t batch_ = 0, loops_ = 0, capacity_ = 0, position_ = 0;
-  bool bounded_ = false;  // some layer is full attention
-  std::vector<int64_t> windows_;
+  int64_t batch_ = 0, loops_ = 0, passes_ = 1, capacity_ = 0, position_ = 0;
+  bool bounded_ = false;  // some state grows with the sequence
+  int64_t n_slots_ = 0;   // of one pass
+  std::vector<LoopedModel::Slot> slots_;
   std::vector<MixerState> states_;
   Tensor lengths_, next_lengths_;
 };

@@ -49,7 +49,7 @@ absl::StatusOr<StepMetrics> TrainStep::Run(int64_t batch, int64_t seq,
   LT2_RETURN_IF_ERROR(ctx.CopyFromHost(targets.data(), &targets_));
   LT2_RETURN_IF_ERROR(optimizer_.SetStep(lr, number));
   const uint64_t step = static_cast<uint64_t>(number);
-  const bool capturable = ctx.is_cuda() && !model_.config().Windows().random();
+  const bool capturable = ctx.is_cuda() && !model_.config().random_pattern();
   if (!capturable || !warm_) {
     LT2_RETURN_IF_ERROR(Work(step));
     warm_ = true;

@@ -1,8 +1,8 @@
 // One optimiser step on one batch: forward, backward, clip, AdamW.
 //
 // On a GPU the first step of a shape runs operator by operator; from the second
-// on the whole step is one CUDA graph launch (except with random attention
-// patterns, whose masks change). The bits are the same either way.
+// on the whole step is one CUDA graph launch (except with random patterns, whose
+// masks or mixers change). The bits are the same either way.
 
 #ifndef LT2_MODEL_TRAINING_TRAIN_STEP_H_
 #define LT2_MODEL_TRAINING_TRAIN_STEP_H_

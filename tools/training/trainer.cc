@@ -185,7 +185,7 @@ void Run::StartStage() {
   data_ = std::make_unique<tasks::Prefetcher>(task(), prefetch);
   const auto cost = model::Cost(config_.model, seq_, 0, model_->activation());
   // Backward costs twice the forward pass.
-  step_flops_ = 3.0 * static_cast<double>(cost->flops) *
+  step_flops_ = 3.0 * static_cast<double>(cost->flops / cost->passes) *
                 static_cast<double>(config_.batch);
   if (config_.stages.size() > 1) {
     Tell(absl::StrFormat("stage %d of %d: sequences of %d tokens",
