@@ -26,6 +26,8 @@ float Draw(const DeclaredParameter& p, Philox& rng) {
       return 0;
     case Init::kLogUniform16:
       return std::log(16 * rng.Uniform());
+    case Init::kLogUniform1To16:
+      return std::log(1 + 15 * rng.Uniform());
     case Init::kInverseSoftplus: {
       const double low = std::log(0.001), high = std::log(0.1);
       const double dt =

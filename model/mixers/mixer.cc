@@ -7,7 +7,8 @@ namespace lt2::model {
 std::vector<Tensor> MixerState::tensors() const {
   std::vector<Tensor> defined;
   for (const Tensor& t :
-       {k_cache, v_cache, recurrent, q_conv, k_conv, v_conv}) {
+       {k_cache, v_cache, recurrent, q_conv, k_conv, v_conv, k_window, v_window,
+        k_blocks, v_blocks, index_cache}) {
     if (t.defined()) defined.push_back(t);
   }
   return defined;
@@ -17,6 +18,27 @@ int64_t MixerState::bytes() const {
   int64_t sum = 0;
   for (const Tensor& t : tensors()) sum += t.bytes();
   return sum;
+}
+
+int64_t Mixer::DecodeBytes(int64_t tokens, int64_t window,
+                           DType activation) const {
+  const int64_t fixed = StateBytes(0, window, activation);
+  const int64_t entry = StateBytes(1, window, activation) - fixed;
+  return fixed + StateBytes(tokens, window, activation) + entry;
+}
+
+bool Mixer::Grows(int64_t window) const {
+  constexpr int64_t kLong = int64_t{1} << 32;
+  return StateBytes(2 * kLong, window, DType::kF32) >
+         StateBytes(kLong, window, DType::kF32);
+}
+
+Parameter RowsOf(const Parameter& parameter, int64_t begin, int64_t end) {
+  Parameter rows = parameter;
+  rows.value = parameter.value.Slice(begin, end);
+  rows.compute = parameter.compute.Slice(begin, end);
+  if (parameter.grad.defined()) rows.grad = parameter.grad.Slice(begin, end);
+  return rows;
 }
 
 void DeclaredParameter::Declare(std::string parameter_name,

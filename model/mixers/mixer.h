@@ -28,6 +28,11 @@ struct MixerState {
   Tensor k_cache, v_cache;        // [batch, capacity, kv_heads, head_dim]
   Tensor recurrent;               // f32 [batch, heads, d_k, d_v]
   Tensor q_conv, k_conv, v_conv;  // [batch, conv_size - 1, channels]
+  // Sparse attention: a window's ring buffer, means of complete blocks, and the
+  // indexer's keys [batch, capacity, 1, index_dim].
+  Tensor k_window, v_window;
+  Tensor k_blocks, v_blocks;
+  Tensor index_cache;
 
   std::vector<Tensor> tensors() const;  // the defined ones
   int64_t bytes() const;
@@ -36,6 +41,8 @@ struct MixerState {
 // How Forward is called.
 struct MixerCall {
   int64_t window = 0;  // for attention: 0 = full
+  // While training, the number of the step, from 1 on; 0 otherwise.
+  uint64_t step = 0;
   MixerState* state = nullptr;
   // With a state: where x stands.
   Position position;
@@ -48,6 +55,10 @@ class Mixer {
   virtual ~Mixer() = default;
 
   virtual Var Forward(Tape& tape, const Var& x, const MixerCall& call) = 0;
+
+  // A mixer that works differently in some training steps tells them apart by
+  // this number: a captured step is replayed only while it stays the same.
+  virtual int64_t Phase(uint64_t /*step*/) const { return 0; }
 
   // Its parameters, by their names in flash-linear-attention (or lingua).
   virtual std::vector<Parameter*> parameters() = 0;
@@ -64,6 +75,15 @@ class Mixer {
   // Bytes of one sequence's state after `tokens` tokens.
   virtual int64_t StateBytes(int64_t tokens, int64_t window,
                              DType activation) const = 0;
+  // Bytes of the state that one decoding step reads and writes when it has
+  // `tokens` tokens. By default: what does not depend on the length is read and
+  // written, a cache is read whole and one token's entry is written. A mixer
+  // that reads a part of its cache overrides it.
+  virtual int64_t DecodeBytes(int64_t tokens, int64_t window,
+                              DType activation) const;
+
+  // True if the state grows with the sequence without end.
+  bool Grows(int64_t window) const;
 };
 
 // Builds the mixer of this name ("full", "window", "gdn", "deltanet", ...);
@@ -83,8 +103,13 @@ enum class Init {
   kOnes,
   kZeros,
   kLogUniform16,     // log U(0, 16): A_log
+  kLogUniform1To16,  // log U(1, 16): A_log of KDA
   kInverseSoftplus,  // softplus^-1 of exp U(log 0.001, log 0.1): dt_bias
 };
+
+// Rows [begin, end) of a parameter's first dimension, as a parameter: the same
+// memory. Gradients of both add up.
+Parameter RowsOf(const Parameter& parameter, int64_t begin, int64_t end);
 
 // A parameter before allocation: Declare names it, Materialize (looped/init.h)
 // allocates and fills it.

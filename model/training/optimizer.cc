@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Optimizer>> Optimizer::Create(
     LT2_ASSIGN_OR_RETURN(a.m, ctx.Zeros(DType::kF32, p->value.shape()));
     LT2_ASSIGN_OR_RETURN(a.v, ctx.Zeros(DType::kF32, p->value.shape()));
     if (p->compute.dtype() == DType::kBF16) a.compute = p->compute;
-    a.weight_decay = p->decay || config.decay_everything
+    a.weight_decay = !p->frozen && (p->decay || config.decay_everything)
                          ? static_cast<float>(config.weight_decay)
                          : 0.0f;
     self->parameters_.push_back(a);
