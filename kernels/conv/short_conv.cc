@@ -7,7 +7,7 @@ namespace lt2::kernels {
 namespace {
 
 absl::Status CheckInputs(const Tensor& x, const Tensor& weight,
-                         const Tensor& initial_state) {
+                         const Tensor& initial_state, const Tensor& bias) {
   LT2_RETURN_IF_ERROR(ExpectActivation("x", x));
   if (x.rank() != 3) {
     return InvalidArgument("x: expected [batch, seq, channels], got ",
@@ -21,6 +21,10 @@ absl::Status CheckInputs(const Tensor& x, const Tensor& weight,
   }
   LT2_RETURN_IF_ERROR(ExpectTensor("weight", weight, x.device(), DType::kF32,
                                    {x.dim(2), weight.dim(1)}));
+  if (bias.defined()) {
+    LT2_RETURN_IF_ERROR(
+        ExpectTensor("bias", bias, x.device(), DType::kF32, {x.dim(2)}));
+  }
   if (!initial_state.defined()) return absl::OkStatus();
   return ExpectTensor("initial_state", initial_state, x.device(), x.dtype(),
                       {x.dim(0), weight.dim(1) - 1, x.dim(2)});
@@ -57,7 +61,7 @@ absl::Status Run(Context& ctx, const ShortConvArgs& args,
 }  // namespace
 
 absl::Status ShortConvSupports(const ShortConvArgs& args) {
-  return CheckInputs(args.x, args.weight, args.initial_state);
+  return CheckInputs(args.x, args.weight, args.initial_state, args.bias);
 }
 
 absl::Status ShortConv(Context& ctx, const ShortConvArgs& args,
@@ -67,7 +71,8 @@ absl::Status ShortConv(Context& ctx, const ShortConvArgs& args,
 }
 
 absl::Status ShortConvGradSupports(const ShortConvGradArgs& args) {
-  LT2_RETURN_IF_ERROR(CheckInputs(args.x, args.weight, args.initial_state));
+  LT2_RETURN_IF_ERROR(
+      CheckInputs(args.x, args.weight, args.initial_state, args.bias));
   return ExpectLike("dy", args.dy, args.x);
 }
 
@@ -83,6 +88,14 @@ absl::Status ShortConvGrad(Context& ctx, const ShortConvGradArgs& args,
       Annotate(ctx.Prepare("dweight", DType::kF32, args.weight.shape(),
                            &results->dweight),
                "ShortConvGrad"));
+  if (args.bias.defined()) {
+    LT2_RETURN_IF_ERROR(
+        Annotate(ctx.Prepare("dbias", DType::kF32, {x.dim(2)}, &results->dbias),
+                 "ShortConvGrad"));
+    if (x.numel() == 0) LT2_RETURN_IF_ERROR(ctx.Zero(&results->dbias));
+  } else {
+    results->dbias = Tensor();
+  }
   if (x.numel() == 0) return ctx.Zero(&results->dweight);
   LT2_DISPATCH(ctx, ShortConvGradCpu(ctx, args, *results),
                ShortConvGradCuda(ctx, args, *results));

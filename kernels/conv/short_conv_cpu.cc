@@ -1,6 +1,7 @@
 // Row by row: a row is all channels of one time step, and the loops run over
 // channels, which are contiguous.
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/conv/short_conv_internal.h"
@@ -43,6 +44,13 @@ std::vector<float> Transposed(const Tensor& weight) {
     }
   }
   return taps;
+}
+
+void AddBias(const Tensor& bias, int64_t channels, float* out) {
+  if (!bias.defined()) return;
+  const float* const b = bias.data<float>();
+#pragma GCC ivdep
+  for (int64_t c = 0; c < channels; ++c) out[c] += b[c];
 }
 
 // Rows of the input, including those before t = 0.
@@ -92,6 +100,7 @@ absl::Status ShortConvCpu(Context& ctx, const ShortConvArgs& args,
       input.Window(row / seq, row % seq, rows);
       float* const y = results.y.data<float>() + row * channels;
       sum(rows, taps.data(), channels, y);
+      AddBias(args.bias, channels, y);
       if (!args.silu) continue;
 #pragma GCC ivdep
       for (int64_t c = 0; c < channels; ++c) y[c] *= ::lt2::Sigmoid(y[c]);
@@ -111,6 +120,7 @@ absl::Status ShortConvCpu(Context& ctx, const ShortConvArgs& args,
 
 // dpre = dy act'(pre); then
 //   dweight[c,j] = sum_t dpre[t] x[t-K+1+j],  dx[t] = sum_j w[j] dpre[t+K-1-j]
+//   dbias[c] = sum_t dpre[t]
 absl::Status ShortConvGradCpu(Context& ctx, const ShortConvGradArgs& args,
                               const ShortConvGradResults& results) {
   const int64_t batch = args.x.dim(0), seq = args.x.dim(1);
@@ -122,7 +132,9 @@ absl::Status ShortConvGradCpu(Context& ctx, const ShortConvGradArgs& args,
                        ctx.Empty(DType::kF32, args.x.shape()));
   float* const dpre_data = dpre_tensor.data<float>();
 
-  std::vector<float> dtaps(width * channels);
+  // Gradients of the taps, [width, channels], then of the bias.
+  const bool has_bias = args.bias.defined();
+  std::vector<float> dtaps((width + (has_bias ? 1 : 0)) * channels);
   auto slab = [&](int64_t begin, int64_t end, float* partial) {
     for (int64_t row = begin; row < end; ++row) {
       const float* rows[kShortConvMaxWidth];
@@ -131,6 +143,7 @@ absl::Status ShortConvGradCpu(Context& ctx, const ShortConvGradArgs& args,
       float* const dpre = dpre_data + row * channels;
       if (args.silu) {
         sum(rows, taps.data(), channels, dpre);
+        AddBias(args.bias, channels, dpre);
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) {
           const float s = ::lt2::Sigmoid(dpre[c]);
@@ -145,14 +158,23 @@ absl::Status ShortConvGradCpu(Context& ctx, const ShortConvGradArgs& args,
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) out[c] += dpre[c] * x[c];
       }
+      if (!has_bias) continue;
+      float* const out = partial + width * channels;
+#pragma GCC ivdep
+      for (int64_t c = 0; c < channels; ++c) out[c] += dpre[c];
     }
   };
-  LT2_RETURN_IF_ERROR(
-      SumOverSlabs(ctx, batch * seq, width * channels, slab, dtaps.data()));
+  LT2_RETURN_IF_ERROR(SumOverSlabs(ctx, batch * seq,
+                                   static_cast<int64_t>(dtaps.size()), slab,
+                                   dtaps.data()));
   for (int64_t c = 0; c < channels; ++c) {
     for (int64_t j = 0; j < width; ++j) {
       results.dweight.data<float>()[c * width + j] = dtaps[j * channels + c];
     }
+  }
+  if (has_bias) {
+    std::copy_n(dtaps.begin() + width * channels, channels,
+                results.dbias.data<float>());
   }
 
   ctx.ParallelFor(batch * seq, 8, [&](int64_t begin, int64_t end) {

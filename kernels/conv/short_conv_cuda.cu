@@ -26,9 +26,10 @@ constexpr int64_t kMaxSlabs = 256;
 template <typename T>
 struct Params {
   const T *x, *state, *dy;
-  const float* weight;
+  const float *weight, *bias;
   T *y, *final_state, *dx;
   float* partials;                              // [slabs, channels, width]
+  float* bias_partials;                         // [slabs, channels], or null
   int64_t batch, seq, channels, steps, chunks;  // chunks per sequence
   int width;
   bool silu;
@@ -46,6 +47,14 @@ __device__ __forceinline__ void LoadTaps(const float* weight, int width,
           m < width ? weight[(channel + v) * width + width - 1 - m] : 0.0f;
     }
   }
+}
+
+template <int V>
+__device__ __forceinline__ void LoadBias(const float* bias, int64_t channel,
+                                         float (&to)[V]) {
+#pragma unroll
+  for (int v = 0; v < V; ++v)
+    to[v] = bias == nullptr ? 0.0f : bias[channel + v];
 }
 
 // Input at time t, -width < t < seq.
@@ -92,13 +101,14 @@ __device__ __forceinline__ void FillWindow(const Params<T>& p, int64_t b,
   }
 }
 
-// Oldest input first, as the definition adds.
+// The bias, then oldest input first.
 template <int kTaps, int V>
 __device__ __forceinline__ void WeightedSum(const float (&taps)[kTaps][V],
                                             const float (&window)[kTaps][V],
-                                            int width, float (&sum)[V]) {
+                                            const float (&bias)[V], int width,
+                                            float (&sum)[V]) {
 #pragma unroll
-  for (int v = 0; v < V; ++v) sum[v] = 0.0f;
+  for (int v = 0; v < V; ++v) sum[v] = bias[v];
 #pragma unroll
   for (int m = kTaps - 1; m >= 0; --m) {
     if (m < width) {
@@ -118,8 +128,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t b = chunk / p.chunks;
   const int64_t begin = chunk % p.chunks * p.steps;
   const int64_t end = min(p.seq, begin + p.steps);
-  float taps[kTaps][V], window[kTaps][V];
+  float taps[kTaps][V], window[kTaps][V], bias[V];
   LoadTaps<kTaps, V>(p.weight, p.width, channel, taps);
+  LoadBias<V>(p.bias, channel, bias);
   FillWindow<kTaps, V>(p, b, begin, channel, window);
   // Loads go before the stores of earlier steps, which they could not pass
   // otherwise: for all the compiler knows y may be x.
@@ -134,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       if (t + u >= end) break;
       float sum[V];
       Push<kTaps, V>(window, x[u]);
-      WeightedSum<kTaps, V>(taps, window, p.width, sum);
+      WeightedSum<kTaps, V>(taps, window, bias, p.width, sum);
       if (p.silu) {
 #pragma unroll
         for (int v = 0; v < V; ++v) sum[v] *= cuda::Sigmoid(sum[v]);
@@ -153,6 +164,25 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
+// to[v * stride] = the sum of `mine` over the block's eight rows of threads, in
+// order. All threads of the block must call it.
+template <int V>
+__device__ __forceinline__ void StoreBlockSum(
+    const float (&mine)[V], float (&sums)[kChunksPerBlock][V][33], bool active,
+    float* to, int64_t stride) {
+  __syncthreads();
+#pragma unroll
+  for (int v = 0; v < V; ++v) sums[threadIdx.y][v][threadIdx.x] = mine[v];
+  __syncthreads();
+  if (threadIdx.y != 0 || !active) return;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    float sum = 0.0f;
+    for (int y = 0; y < kChunksPerBlock; ++y) sum += sums[y][v][threadIdx.x];
+    to[v * stride] = sum;
+  }
+}
+
 // Walks forward through a chunk and kTaps - 1 steps more. At step t it has
 // dpre[t] = dy[t] act'(pre[t]), and from the last kTaps of them
 //   dx[t - kTaps + 1] = sum_m taps[m] dpre[t - kTaps + 1 + m].
@@ -163,10 +193,11 @@ __global__ void __launch_bounds__(kThreads, 2)
     ShortConvGradKernel(const Params<T> p) {
   const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
   const bool active = channel < p.channels;
-  float dtaps[kTaps][V] = {};
+  float dtaps[kTaps][V] = {}, dbias[V] = {};
   if (active) {
-    float taps[kTaps][V];
+    float taps[kTaps][V], bias[V];
     LoadTaps<kTaps, V>(p.weight, p.width, channel, taps);
+    LoadBias<V>(p.bias, channel, bias);
     for (int64_t chunk = int64_t{blockIdx.x} * kChunksPerBlock + threadIdx.y;
          chunk < p.batch * p.chunks;
          chunk += int64_t{gridDim.x} * kChunksPerBlock) {
@@ -197,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 2)
           Push<kTaps, V>(window, x);
           if (p.silu) {
             float pre[V];
-            WeightedSum<kTaps, V>(taps, window, p.width, pre);
+            WeightedSum<kTaps, V>(taps, window, bias, p.width, pre);
 #pragma unroll
             for (int v = 0; v < V; ++v) {
               d[v] *= cuda::SiluSlope(pre[v], cuda::Sigmoid(pre[v]));
@@ -206,6 +237,8 @@ __global__ void __launch_bounds__(kThreads, 2)
         }
         Push<kTaps, V>(dpre, d);
         if (t < end) {
+#pragma unroll
+          for (int v = 0; v < V; ++v) dbias[v] += d[v];
 #pragma unroll
           for (int m = 0; m < kTaps; ++m) {
             if (m < p.width) {
@@ -236,26 +269,15 @@ __global__ void __launch_bounds__(kThreads, 2)
 
   // One row of partial sums per block: its eight rows of threads, in order.
   __shared__ float sums[kChunksPerBlock][V][33];
+  const int64_t row = blockIdx.x * p.channels + channel;
 #pragma unroll
   for (int m = 0; m < kTaps; ++m) {
     if (m >= p.width) break;
-    __syncthreads();
-#pragma unroll
-    for (int v = 0; v < V; ++v) {
-      sums[threadIdx.y][v][threadIdx.x] = dtaps[m][v];
-    }
-    __syncthreads();
-    if (threadIdx.y == 0 && active) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        float sum = 0.0f;
-        for (int y = 0; y < kChunksPerBlock; ++y) {
-          sum += sums[y][v][threadIdx.x];
-        }
-        p.partials[(blockIdx.x * p.channels + channel + v) * p.width + p.width -
-                   1 - m] = sum;
-      }
-    }
+    StoreBlockSum<V>(dtaps[m], sums, active,
+                     p.partials + row * p.width + p.width - 1 - m, p.width);
+  }
+  if (p.bias_partials != nullptr) {
+    StoreBlockSum<V>(dbias, sums, active, p.bias_partials + row, 1);
   }
 }
 
@@ -265,6 +287,7 @@ Params<typename cuda::DeviceType<H>::type> CommonParams(const Args& args) {
   p.x = cuda::Data<H>(args.x);
   p.state = cuda::Data<H>(args.initial_state);
   p.weight = cuda::Data<float>(args.weight);
+  p.bias = cuda::Data<float>(args.bias);
   p.batch = args.x.dim(0);
   p.seq = args.x.dim(1);
   p.channels = args.x.dim(2);
@@ -308,19 +331,30 @@ absl::Status Forward(Context& ctx, const ShortConvArgs& args,
 }
 
 template <typename T, int kTaps, int V>
-absl::Status LaunchBackward(Context& ctx, Params<T> p, const Tensor& dweight) {
+absl::Status LaunchBackward(Context& ctx, Params<T> p,
+                            const ShortConvGradResults& results) {
   const int64_t slabs =
       std::min(kMaxSlabs, cuda::CeilDiv(p.batch * p.chunks, kChunksPerBlock));
   const Shape shape({slabs, p.channels * p.width});
   LT2_ASSIGN_OR_RETURN(Tensor partials, ctx.Empty(DType::kF32, shape));
   p.partials = cuda::Data<float>(partials);
+  Tensor bias_partials;
+  if (p.bias != nullptr) {
+    const Shape bias_shape({slabs, p.channels});
+    LT2_ASSIGN_OR_RETURN(bias_partials, ctx.Empty(DType::kF32, bias_shape));
+    p.bias_partials = cuda::Data<float>(bias_partials);
+  }
   const dim3 grid(static_cast<unsigned>(slabs),
                   static_cast<unsigned>(cuda::CeilDiv(p.channels, 32 * V)));
   ShortConvGradKernel<T, kTaps, V>
       <<<grid, dim3(32, kChunksPerBlock), 0, cuda::StreamOf(ctx)>>>(p);
   LT2_RETURN_LAUNCH_ERROR("ShortConvGradKernel");
-  return cuda::ColumnSum(ctx, p.partials, slabs, p.channels * p.width,
-                         cuda::Data<float>(dweight));
+  LT2_RETURN_IF_ERROR(cuda::ColumnSum(ctx, p.partials, slabs,
+                                      p.channels * p.width,
+                                      cuda::Data<float>(results.dweight)));
+  if (p.bias == nullptr) return absl::OkStatus();
+  return cuda::ColumnSum(ctx, p.bias_partials, slabs, p.channels,
+                         cuda::Data<float>(results.dbias));
 }
 
 template <typename H>
@@ -333,10 +367,10 @@ absl::Status Backward(Context& ctx, const ShortConvGradArgs& args,
   SetSteps(32, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.dy, p.dx);
   if (p.width > 4) {
-    return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results.dweight);
+    return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results);
   }
-  return pack ? LaunchBackward<T, 4, 4>(ctx, p, results.dweight)
-              : LaunchBackward<T, 4, 1>(ctx, p, results.dweight);
+  return pack ? LaunchBackward<T, 4, 4>(ctx, p, results)
+              : LaunchBackward<T, 4, 1>(ctx, p, results);
 }
 
 }  // namespace

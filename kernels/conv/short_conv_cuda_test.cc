@@ -48,6 +48,40 @@ TEST(ShortConvCuda, MeetsTheContractForManyTokensAndChannels) {
   }
 }
 
+TEST(ShortConvCuda, MeetsTheContractWithABias) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (DType dtype : kTypes) {
+    ContractPool pool;
+    for (int64_t width : {1, 4, 8}) {
+      for (int64_t seq : {1, 9, 33, 3000}) {
+        for (int64_t channels : {1, 33, 40, 136}) {
+          for (bool silu : {false, true}) {
+            const ShortConvProblem problem = MakeShortConvProblem(
+                dtype, 2, seq, channels, width, width > 1, silu, 1, true);
+            AddToPool(problem, RunShortConv(*ctx, problem), &pool);
+          }
+        }
+      }
+    }
+    pool.Check();
+  }
+}
+
+TEST(ShortConvCuda, ABiasOfZeroHasTheBitsOfNone) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  const ShortConvProblem none =
+      MakeShortConvProblem(DType::kBF16, 2, 300, 40, 4, true, true);
+  ShortConvProblem zero = none;
+  zero.in.bias.assign(40, 0.0);
+  const ShortConvActual one = RunShortConv(*ctx, none);
+  const ShortConvActual two = RunShortConv(*ctx, zero);
+  EXPECT_EQ(one.output.y, two.output.y);
+  EXPECT_EQ(one.grad.dx, two.grad.dx);
+  EXPECT_EQ(one.grad.dweight, two.grad.dweight);
+}
+
 TEST(ShortConvCuda, MeetsTheContractForUnalignedTensors) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
@@ -80,8 +114,8 @@ TEST(ShortConvCuda, SplitIntoSegmentsHasTheBitsOfTheWhole) {
   for (DType dtype : kTypes) {
     for (int64_t width : {2, 4, 8}) {
       for (int64_t channels : {9, 16}) {
-        const ShortConvProblem problem =
-            MakeShortConvProblem(dtype, 2, 40, channels, width, true, true);
+        const ShortConvProblem problem = MakeShortConvProblem(
+            dtype, 2, 40, channels, width, true, true, 1, channels == 16);
         const ShortConvReferenceOutput whole =
             RunShortConv(*ctx, problem).output;
         const std::vector<std::vector<int64_t>> splits = {
@@ -106,12 +140,13 @@ TEST(ShortConvCuda, SameBitsEveryTime) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
   const ShortConvProblem problem =
-      MakeShortConvProblem(DType::kBF16, 3, 1000, 40, 4, true, true);
+      MakeShortConvProblem(DType::kBF16, 3, 1000, 40, 4, true, true, 1, true);
   const ShortConvActual one = RunShortConv(*ctx, problem);
   const ShortConvActual two = RunShortConv(*ctx, problem);
   EXPECT_EQ(one.output.y, two.output.y);
   EXPECT_EQ(one.grad.dx, two.grad.dx);
   EXPECT_EQ(one.grad.dweight, two.grad.dweight);
+  EXPECT_EQ(one.grad.dbias, two.grad.dbias);
 }
 
 TEST(ShortConvCuda, EmptySequencesKeepTheStateAndGiveNoGradient) {
@@ -119,12 +154,13 @@ TEST(ShortConvCuda, EmptySequencesKeepTheStateAndGiveNoGradient) {
   auto ctx = CudaContext();
   for (bool state : {false, true}) {
     const ShortConvProblem problem =
-        MakeShortConvProblem(DType::kBF16, 2, 0, 3, 4, state, true);
+        MakeShortConvProblem(DType::kBF16, 2, 0, 3, 4, state, true, 1, true);
     const ShortConvActual actual = RunShortConv(*ctx, problem);
     EXPECT_TRUE(actual.output.y.empty());
     EXPECT_EQ(actual.output.final_state,
               state ? problem.in.state : std::vector<double>(2 * 3 * 3));
     EXPECT_EQ(actual.grad.dweight, std::vector<double>(3 * 4));
+    EXPECT_EQ(actual.grad.dbias, std::vector<double>(3));
   }
 }
 

@@ -21,6 +21,7 @@ Real Pre(const ShortConvReferenceInput& in, int64_t b, int64_t t, int64_t c) {
     sum += static_cast<Real>(in.weight[c * in.width + j]) *
            static_cast<Real>(Input(in, b, t - in.width + 1 + j, c));
   }
+  if (!in.bias.empty()) sum += static_cast<Real>(in.bias[c]);
   return sum;
 }
 
@@ -49,6 +50,7 @@ template <typename Real>
 ShortConvReferenceGrad ShortConvGradReference(const ShortConvReferenceInput& in,
                                               const std::vector<double>& dy) {
   std::vector<Real> dx(in.x.size()), dweight(in.weight.size());
+  std::vector<Real> dbias(in.bias.size());
   for (int64_t b = 0; b < in.batch; ++b) {
     for (int64_t t = 0; t < in.seq; ++t) {
       for (int64_t c = 0; c < in.channels; ++c) {
@@ -58,6 +60,7 @@ ShortConvReferenceGrad ShortConvGradReference(const ShortConvReferenceInput& in,
           const Real s = Real{1} / (Real{1} + std::exp(-pre));
           dpre *= s * (1 + pre * (1 - s));
         }
+        if (!dbias.empty()) dbias[c] += dpre;
         for (int64_t j = 0; j < in.width; ++j) {
           const int64_t from = t - in.width + 1 + j;
           dweight[c * in.width + j] +=
@@ -72,6 +75,7 @@ ShortConvReferenceGrad ShortConvGradReference(const ShortConvReferenceInput& in,
   ShortConvReferenceGrad out;
   out.dx.assign(dx.begin(), dx.end());
   out.dweight.assign(dweight.begin(), dweight.end());
+  out.dbias.assign(dbias.begin(), dbias.end());
   return out;
 }
 

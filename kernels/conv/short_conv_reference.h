@@ -18,6 +18,7 @@ struct ShortConvReferenceInput {
   std::vector<double> weight;  // [channels, width]
   std::vector<double> state;   // [batch, width - 1, channels], or empty
   bool silu = true;
+  std::vector<double> bias;  // [channels], or empty
 };
 
 struct ShortConvReferenceOutput {
@@ -27,7 +28,7 @@ template <typename Real>
 ShortConvReferenceOutput ShortConvReference(const ShortConvReferenceInput& in);
 
 struct ShortConvReferenceGrad {
-  std::vector<double> dx, dweight;
+  std::vector<double> dx, dweight, dbias;
 };
 template <typename Real>
 ShortConvReferenceGrad ShortConvGradReference(const ShortConvReferenceInput& in,

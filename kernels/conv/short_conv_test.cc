@@ -20,8 +20,8 @@ using ::lt2::testing::ToTensor;
 TEST(ShortConvReference, GradientIsTheFiniteDifference) {
   for (bool silu : {false, true}) {
     for (int64_t width : {1, 2, 4}) {
-      const ShortConvProblem problem =
-          MakeShortConvProblem(DType::kF32, 2, 5, 3, width, true, silu);
+      const ShortConvProblem problem = MakeShortConvProblem(
+          DType::kF32, 2, 5, 3, width, true, silu, 1, width > 1);
       const ShortConvReferenceGrad grad =
           ShortConvGradReference<double>(problem.in, problem.dy);
       auto difference =
@@ -42,6 +42,8 @@ TEST(ShortConvReference, GradientIsTheFiniteDifference) {
       EXPECT_TRUE(Near(difference(&ShortConvReferenceInput::x), grad.dx, 1e-8));
       EXPECT_TRUE(Near(difference(&ShortConvReferenceInput::weight),
                        grad.dweight, 1e-8));
+      EXPECT_TRUE(
+          Near(difference(&ShortConvReferenceInput::bias), grad.dbias, 1e-8));
     }
   }
 }
@@ -74,6 +76,23 @@ TEST(ShortConv, MeetsTheContractWithoutSilu) {
   pool.Check();
 }
 
+TEST(ShortConv, MeetsTheContractWithABias) {
+  auto ctx = CpuContext(2);
+  ContractPool pool;
+  for (int64_t width : {1, 4, 8}) {
+    for (int64_t seq : {1, 3, 5, 70}) {
+      for (int64_t channels : {1, 8, 33}) {
+        for (bool silu : {false, true}) {
+          const ShortConvProblem problem = MakeShortConvProblem(
+              DType::kF32, 2, seq, channels, width, width > 1, silu, 1, true);
+          AddToPool(problem, RunShortConv(*ctx, problem), &pool);
+        }
+      }
+    }
+  }
+  pool.Check();
+}
+
 TEST(ShortConv, MeetsTheContractForExtremeValues) {
   auto ctx = CpuContext();
   for (double scale : {0.0, 1e-20, 40.0, 1e15}) {
@@ -89,8 +108,8 @@ TEST(ShortConv, SplitIntoSegmentsHasTheBitsOfTheWhole) {
   auto ctx = CpuContext(2);
   for (int64_t width : {2, 4, 8}) {
     for (bool state : {false, true}) {
-      const ShortConvProblem problem =
-          MakeShortConvProblem(DType::kF32, 2, 20, 9, width, state, true);
+      const ShortConvProblem problem = MakeShortConvProblem(
+          DType::kF32, 2, 20, 9, width, state, true, 1, state);
       const ShortConvReferenceOutput whole = RunShortConv(*ctx, problem).output;
       const std::vector<std::vector<int64_t>> splits = {
           {20},    {10, 10},         {1, 19},
@@ -143,15 +162,50 @@ TEST(ShortConv, ContractRejectsShiftedTapsAndALostState) {
                     plain_grad.dx, exact_grad.dx, DType::kF32));
 }
 
+TEST(ShortConv, ContractRejectsABiasThatTheActivationDoesNotSee) {
+  const ShortConvProblem problem =
+      MakeShortConvProblem(DType::kF32, 2, 30, 9, 4, true, true, 1, true);
+  const ShortConvReferenceInput& in = problem.in;
+  const auto exact = ShortConvReference<double>(in);
+  const auto plain = ShortConvReference<float>(in);
+  const auto exact_grad = ShortConvGradReference<double>(in, problem.dy);
+  const auto plain_grad = ShortConvGradReference<float>(in, problem.dy);
+  ShortConvReferenceInput without = in;
+  without.bias.clear();
+  std::vector<double> y = ShortConvReference<double>(without).y;
+  std::vector<double> dbias(in.channels);  // of a bias behind the activation
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] += in.bias[i % in.channels];
+    dbias[i % in.channels] += problem.dy[i];
+  }
+  EXPECT_FALSE(MeetsContract(y, plain.y, exact.y, DType::kF32));
+  EXPECT_FALSE(
+      MeetsContract(dbias, plain_grad.dbias, exact_grad.dbias, DType::kF32));
+}
+
+TEST(ShortConv, ABiasOfZeroHasTheBitsOfNone) {
+  auto ctx = CpuContext();
+  const ShortConvProblem none =
+      MakeShortConvProblem(DType::kF32, 2, 30, 9, 4, true, true);
+  ShortConvProblem zero = none;
+  zero.in.bias.assign(9, 0.0);
+  const ShortConvActual one = RunShortConv(*ctx, none);
+  const ShortConvActual two = RunShortConv(*ctx, zero);
+  EXPECT_EQ(one.output.y, two.output.y);
+  EXPECT_EQ(one.grad.dx, two.grad.dx);
+  EXPECT_EQ(one.grad.dweight, two.grad.dweight);
+}
+
 TEST(ShortConv, SameBitsForAnyNumberOfThreadsAndEveryTime) {
   const ShortConvProblem problem =
-      MakeShortConvProblem(DType::kF32, 3, 100, 33, 4, true, true);
+      MakeShortConvProblem(DType::kF32, 3, 100, 33, 4, true, true, 1, true);
   const ShortConvActual one = RunShortConv(*CpuContext(1), problem);
   for (int threads : {1, 3}) {
     const ShortConvActual other = RunShortConv(*CpuContext(threads), problem);
     EXPECT_EQ(one.output.y, other.output.y);
     EXPECT_EQ(one.grad.dx, other.grad.dx);
     EXPECT_EQ(one.grad.dweight, other.grad.dweight);
+    EXPECT_EQ(one.grad.dbias, other.grad.dbias);
   }
 }
 
@@ -159,12 +213,13 @@ TEST(ShortConv, EmptySequencesKeepTheStateAndGiveNoGradient) {
   auto ctx = CpuContext();
   for (bool state : {false, true}) {
     const ShortConvProblem problem =
-        MakeShortConvProblem(DType::kF32, 2, 0, 3, 4, state, true);
+        MakeShortConvProblem(DType::kF32, 2, 0, 3, 4, state, true, 1, true);
     const ShortConvActual actual = RunShortConv(*ctx, problem);
     EXPECT_TRUE(actual.output.y.empty());
     EXPECT_EQ(actual.output.final_state,
               state ? problem.in.state : std::vector<double>(2 * 3 * 3));
     EXPECT_EQ(actual.grad.dweight, std::vector<double>(3 * 4));
+    EXPECT_EQ(actual.grad.dbias, std::vector<double>(3));
   }
   const ShortConvProblem none =
       MakeShortConvProblem(DType::kF32, 0, 5, 3, 4, false, true);
@@ -186,6 +241,10 @@ TEST(ShortConv, WrongArgumentsAreErrorsThatNameThem) {
   EXPECT_EQ(ShortConvSupports({x, weight, x}).message(),
             "initial_state: expected f32[2, 3, 3]@cpu, got f32[2, 5, 3]@cpu");
   EXPECT_FALSE(ShortConvGradSupports({x, weight, Tensor(), weight}).ok());
+  const Tensor three = *ctx->Zeros(DType::kF32, {3});
+  EXPECT_TRUE(ShortConvSupports({x, weight, Tensor(), true, three}).ok());
+  EXPECT_EQ(ShortConvSupports({x, weight, Tensor(), true, weight}).message(),
+            "bias: expected f32[3]@cpu, got f32[3, 4]@cpu");
   ShortConvResults results;
   results.final_state = x;
   EXPECT_FALSE(ShortConv(*ctx, {x, weight}, &results).ok());

@@ -10,14 +10,16 @@ using ::lt2::testing::ToTensor;
 using ::lt2::testing::Uniform;
 
 std::string ShortConvProblem::ToString() const {
-  return absl::StrCat(
-      Name(dtype), " [", in.batch, ", ", in.seq, ", ", in.channels, "] width ",
-      in.width, in.state.empty() ? "" : " with state", in.silu ? " silu" : "");
+  return absl::StrCat(Name(dtype), " [", in.batch, ", ", in.seq, ", ",
+                      in.channels, "] width ", in.width,
+                      in.state.empty() ? "" : " with state",
+                      in.silu ? " silu" : "", in.bias.empty() ? "" : " bias");
 }
 
 ShortConvProblem MakeShortConvProblem(DType dtype, int64_t batch, int64_t seq,
                                       int64_t channels, int64_t width,
-                                      bool state, bool silu, double scale) {
+                                      bool state, bool silu, double scale,
+                                      bool bias) {
   ShortConvProblem problem;
   problem.dtype = dtype;
   ShortConvReferenceInput& in = problem.in;
@@ -33,6 +35,7 @@ ShortConvProblem MakeShortConvProblem(DType dtype, int64_t batch, int64_t seq,
     in.state = Rounded(
         dtype, Uniform(3, batch * (width - 1) * channels, -scale, scale));
   }
+  if (bias) in.bias = Rounded(DType::kF32, Uniform(5, channels, -scale, scale));
   problem.dy = Rounded(dtype, Uniform(4, n));
   return problem;
 }
@@ -62,16 +65,22 @@ ShortConvActual RunShortConv(Context& ctx, const ShortConvProblem& problem,
               in.state, in_slices);
   }
   args.silu = in.silu;
+  if (!in.bias.empty()) {
+    args.bias = ToTensor(ctx, DType::kF32, {in.channels}, in.bias);
+  }
   ShortConvResults results;
   LT2_CHECK_OK(ShortConv(ctx, args, &results));
   ShortConvGradResults grads;
-  LT2_CHECK_OK(ShortConvGrad(
-      ctx,
-      {args.x, args.weight, args.initial_state,
-       Place(ctx, problem.dtype, shape, problem.dy, in_slices), args.silu},
-      &grads));
-  return {{ToDoubles(ctx, results.y), ToDoubles(ctx, results.final_state)},
-          {ToDoubles(ctx, grads.dx), ToDoubles(ctx, grads.dweight)}};
+  LT2_CHECK_OK(
+      ShortConvGrad(ctx,
+                    {args.x, args.weight, args.initial_state,
+                     Place(ctx, problem.dtype, shape, problem.dy, in_slices),
+                     args.silu, args.bias},
+                    &grads));
+  return {
+      {ToDoubles(ctx, results.y), ToDoubles(ctx, results.final_state)},
+      {ToDoubles(ctx, grads.dx), ToDoubles(ctx, grads.dweight),
+       in.bias.empty() ? std::vector<double>() : ToDoubles(ctx, grads.dbias)}};
 }
 
 ShortConvReferenceOutput RunInSegments(Context& ctx,
@@ -81,6 +90,9 @@ ShortConvReferenceOutput RunInSegments(Context& ctx,
   ShortConvArgs args;
   args.weight = ToTensor(ctx, DType::kF32, {in.channels, in.width}, in.weight);
   args.silu = in.silu;
+  if (!in.bias.empty()) {
+    args.bias = ToTensor(ctx, DType::kF32, {in.channels}, in.bias);
+  }
   std::vector<double> state = in.state;
   state.resize(in.batch * (in.width - 1) * in.channels);
   args.initial_state = ToTensor(ctx, problem.dtype,
@@ -129,6 +141,9 @@ void AddToPool(const ShortConvProblem& problem, const ShortConvActual& actual,
             exact_grad.dx);
   pool->Add("dweight", label, DType::kF32, actual.grad.dweight,
             plain_grad.dweight, exact_grad.dweight);
+  if (problem.in.bias.empty()) return;
+  pool->Add("dbias", label, DType::kF32, actual.grad.dbias, plain_grad.dbias,
+            exact_grad.dbias);
 }
 
 }  // namespace lt2::kernels

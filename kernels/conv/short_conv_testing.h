@@ -23,7 +23,8 @@ struct ShortConvProblem {
 };
 ShortConvProblem MakeShortConvProblem(DType dtype, int64_t batch, int64_t seq,
                                       int64_t channels, int64_t width,
-                                      bool state, bool silu, double scale = 1);
+                                      bool state, bool silu, double scale = 1,
+                                      bool bias = false);
 
 struct ShortConvActual {
   ShortConvReferenceOutput output;
