@@ -8,6 +8,7 @@ namespace {
 
 constexpr int64_t kCudaMaxKey = 128;
 constexpr int64_t kCudaMaxValue = 256;
+constexpr int64_t kCudaMaxGrid = 65535;
 
 // What the chunked form and the step have in common.
 absl::Status CheckTensors(const DeltaRuleArgs& args) {
@@ -16,10 +17,18 @@ absl::Status CheckTensors(const DeltaRuleArgs& args) {
   const Device device = args.q.device();
   LT2_RETURN_IF_ERROR(
       ExpectTensor("beta", args.beta, device, DType::kF32, n.gate()));
-  LT2_RETURN_IF_ERROR(ExpectDecay(args.g, n, device, /*allow_per_head=*/false));
-  if (device == Device::kCUDA && DecayOf(args.g) == Decay::kChannel) {
-    return InvalidArgument("on CUDA g must be [batch, seq, v_heads], got ",
-                           args.g.ToString());
+  return ExpectDecay(args.g, n, device, /*allow_per_head=*/false);
+}
+
+// The limits of every CUDA form.
+absl::Status CheckCudaSizes(const DeltaRuleArgs& args) {
+  if (args.q.device() == Device::kCPU) return absl::OkStatus();
+  const DeltaRuleSizes n(args);
+  if (n.d_k > kCudaMaxKey || n.batch > kCudaMaxGrid ||
+      n.v_heads > kCudaMaxGrid) {
+    return InvalidArgument("on CUDA d_k may be at most ", kCudaMaxKey,
+                           " and batch and heads at most ", kCudaMaxGrid,
+                           "; got d_k = ", n.d_k, ", v ", args.v.ToString());
   }
   return absl::OkStatus();
 }
@@ -28,42 +37,30 @@ absl::Status CheckTensors(const DeltaRuleArgs& args) {
 
 absl::Status DeltaRuleSupports(const DeltaRuleArgs& args) {
   LT2_RETURN_IF_ERROR(CheckTensors(args));
-  if (args.q.device() == Device::kCPU) return absl::OkStatus();
+  LT2_RETURN_IF_ERROR(CheckCudaSizes(args));
   const DeltaRuleSizes n(args);
-  if (args.q.dtype() != DType::kBF16) {
-    return InvalidArgument("on CUDA q, k, v must be bf16, got q ",
-                           args.q.ToString());
-  }
-  if (n.d_k % 16 != 0 || n.d_v % 16 != 0 || n.d_k > kCudaMaxKey ||
-      n.d_v > kCudaMaxValue) {
+  if (args.q.dtype() == DType::kBF16 &&
+      (n.d_k % 16 != 0 || n.d_v % 16 != 0 || n.d_v > kCudaMaxValue)) {
     return InvalidArgument(
-        "on CUDA d_k and d_v must be multiples of 16, at most ", kCudaMaxKey,
+        "in bf16 d_k and d_v must be multiples of 16, at most ", kCudaMaxKey,
         " and ", kCudaMaxValue, "; got d_k = ", n.d_k, ", d_v = ", n.d_v);
-  }
-  constexpr int64_t kMaxGrid = 65535;
-  if (n.batch > kMaxGrid || n.v_heads > kMaxGrid) {
-    return InvalidArgument("on CUDA batch and heads may be at most ", kMaxGrid,
-                           "; got v ", args.v.ToString());
   }
   return absl::OkStatus();
 }
 
 absl::Status DeltaRuleStepSupports(const DeltaRuleArgs& args) {
   LT2_RETURN_IF_ERROR(CheckTensors(args));
-  const DeltaRuleSizes n(args);
   LT2_RETURN_IF_ERROR(ExpectOneToken(args.q));
-  if (args.q.device() == Device::kCUDA &&
-      (n.d_k > kCudaMaxKey || n.batch > 65535 || n.v_heads > 65535)) {
-    return InvalidArgument("on CUDA d_k may be at most ", kCudaMaxKey,
-                           " and batch and heads at most 65535; got q ",
-                           args.q.ToString(), ", v ", args.v.ToString());
-  }
-  return absl::OkStatus();
+  return CheckCudaSizes(args);
 }
 
 absl::Status DeltaRuleGradSupports(const DeltaRuleGradArgs& args) {
-  const DeltaRuleArgs& forward = args.forward;
-  LT2_RETURN_IF_ERROR(DeltaRuleSupports(forward));
+  LT2_RETURN_IF_ERROR(DeltaRuleSupports(args.forward));
+  const Tensor& q = args.forward.q;
+  if (q.device() == Device::kCUDA && q.dtype() != DType::kBF16) {
+    return InvalidArgument("on CUDA only bf16 has a gradient, got q ",
+                           q.ToString());
+  }
   return ExpectOutputGradients(args);
 }
 

@@ -31,13 +31,14 @@
 // Memory: inputs and results once, plus in the backward pass one state per
 // chunk. DeltaRuleStep: 7 d_k d_v FLOPs per head, state read and written once.
 //
-// CPU: everything f32, any sizes, chunks of 16 or 32. CUDA: chunks of 64,
-// states and gates f32, matrix operands bf16 with f32 accumulation. Results do
-// not depend on the number of threads and are the same bits every run.
+// CPU: everything f32, any sizes, chunks of 16 or 32. CUDA: activations bf16,
+// chunks of 64 (states and gates f32, matrix operands bf16 with f32
+// accumulation), or f32: then token by token, and forward only. Results do not
+// depend on the number of threads and are the same bits every run.
 //
-// Not supported: CUDA with f32 q, k, v (but DeltaRuleStep takes both types), or
-// with d_k, d_v that are not multiples of 16, or d_k > 128, or d_v > 256; decay
-// per channel; packed sequences. Such calls return InvalidArgument.
+// Not supported: on CUDA the gradient for f32 tensors, and d_k > 128; bf16 with
+// d_k, d_v that are not multiples of 16, or d_v > 256 (but DeltaRuleStep takes
+// them); packed sequences. Such calls return InvalidArgument.
 
 #ifndef LT2_KERNELS_DELTA_RULE_DELTA_RULE_H_
 #define LT2_KERNELS_DELTA_RULE_DELTA_RULE_H_

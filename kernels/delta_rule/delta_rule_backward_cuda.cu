@@ -229,8 +229,9 @@ __global__ void __launch_bounds__(kThreads)
 
 namespace lt2::kernels {
 
-absl::Status DeltaRuleGradCuda(Context& ctx, const DeltaRuleGradArgs& args,
-                               DeltaRuleGradResults* results) {
+absl::Status DeltaRuleScalarGradCuda(Context& ctx,
+                                     const DeltaRuleGradArgs& args,
+                                     DeltaRuleGradResults* results) {
   using namespace delta_rule;  // NOLINT
   const DeltaRuleArgs& forward = args.forward;
   const Problem p = MakeProblem(forward);

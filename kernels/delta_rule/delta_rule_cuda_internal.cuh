@@ -3,7 +3,7 @@
 #ifndef LT2_KERNELS_DELTA_RULE_DELTA_RULE_CUDA_INTERNAL_CUH_
 #define LT2_KERNELS_DELTA_RULE_DELTA_RULE_CUDA_INTERNAL_CUH_
 
-#include "kernels/delta_rule/delta_rule_internal.h"
+#include "kernels/delta_rule/delta_rule_forms_cuda.cuh"
 #include "kernels/delta_rule/delta_rule_tiles.cuh"
 
 namespace lt2::kernels::delta_rule {

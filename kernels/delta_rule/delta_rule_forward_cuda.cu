@@ -2,11 +2,12 @@
 // chunk-start states and Vn; (3) per chunk O. README.md has the formulas.
 
 #include "kernels/delta_rule/delta_rule_cuda_internal.cuh"
+#include "kernels/delta_rule/delta_rule_transform.cuh"
 
 namespace lt2::kernels::delta_rule {
 namespace {
 
-constexpr int kWarps = 4;
+constexpr int kWarps = kTransformWarps;
 constexpr int kThreads = 32 * kWarps;
 
 struct PrepareShared {
@@ -28,68 +29,6 @@ struct PrepareShared {
   float *b, *t, *patches, *beta, *total, *scratch;
   int bytes;
 };
-
-// t = (I + b)^-1 for strictly lower triangular b [64, 64] in f32: rounding here
-// would be amplified by every later product. First the four 16x16 blocks of the
-// diagonal, a warp each, then the blocks below, a diagonal at a time:
-//   T_ij = -T_ii sum_{j <= m < i} B_im T_mj.
-// t must be zero on entry. `product` holds 3 * 256 floats.
-__device__ void Invert(const float* b, float* t, float* product) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (lane < kTile) {
-    const float* block = b + warp * kTile * (kSquareF32 + 1);
-    float x[kTile];  // column `lane`
-#pragma unroll
-    for (int i = 0; i < kTile; ++i) {
-      float sum = i == lane ? 1.0f : 0.0f;
-#pragma unroll
-      for (int m = 0; m < i; ++m) sum -= block[i * kSquareF32 + m] * x[m];
-      x[i] = sum;
-      t[warp * kTile * (kSquareF32 + 1) + i * kSquareF32 + lane] = sum;
-    }
-  }
-  __syncthreads();
-  for (int distance = 1; distance < kRowTiles; ++distance) {
-    const int elements = (kRowTiles - distance) * kTile * kTile;
-    for (int e = threadIdx.x; e < elements; e += kThreads) {
-      const int block = e / (kTile * kTile), j = block, i = block + distance;
-      const int row = i * kTile + e / kTile % kTile, column = e % kTile;
-      float sum = 0;
-      for (int m = j * kTile; m < i * kTile; ++m) {
-        sum += b[row * kSquareF32 + m] * t[m * kSquareF32 + j * kTile + column];
-      }
-      product[e] = sum;
-    }
-    __syncthreads();
-    for (int e = threadIdx.x; e < elements; e += kThreads) {
-      const int block = e / (kTile * kTile), j = block, i = block + distance;
-      const int row = i * kTile + e / kTile % kTile, column = e % kTile;
-      float sum = 0;
-      for (int m = 0; m < kTile; ++m) {
-        sum -= t[row * kSquareF32 + i * kTile + m] *
-               product[block * kTile * kTile + m * kTile + column];
-      }
-      t[row * kSquareF32 + j * kTile + column] = sum;
-    }
-    __syncthreads();
-  }
-}
-
-// out[64, columns] = lower triangular a [64, 64] times x [64, columns].
-__device__ void TriangularProduct(const bf16* a, const bf16* x, int columns,
-                                  float* patch, bf16* out) {
-  for (int j = threadIdx.x / 32; j < columns / kTile; j += kWarps) {
-    for (int i = 0; i < kRowTiles; ++i) {
-      Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, false>(acc, a, kSquare, i, x, columns + kPad, j, 0, i + 1);
-      const Share s = ReadTile(acc, patch);
-      StoreShare(
-          out + (i * kTile + ShareRow()) * columns + j * kTile + ShareColumn(),
-          s);
-    }
-  }
-}
 
 // grid (chunks, v_heads, batch). U = (T diag(beta)) V, W = (T diag(beta E)) K:
 // the factors go into T, so that V and K stay the exact bf16 inputs.
@@ -383,19 +322,13 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 Problem MakeProblem(const DeltaRuleArgs& args) {
-  const DeltaRuleSizes n(args);
   Problem p;
+  static_cast<Layout&>(p) = MakeLayout(RecurrenceSizes(args));
   p.q = cuda::Data<BFloat16>(args.q);
   p.k = cuda::Data<BFloat16>(args.k);
   p.v = cuda::Data<BFloat16>(args.v);
   p.beta = cuda::Data<float>(args.beta);
   p.g = cuda::Data<float>(args.g);
-  p.seq = static_cast<int>(n.seq);
-  p.heads = static_cast<int>(n.heads);
-  p.v_heads = static_cast<int>(n.v_heads);
-  p.d_k = static_cast<int>(n.d_k);
-  p.d_v = static_cast<int>(n.d_v);
-  p.chunks = static_cast<int>(cuda::CeilDiv(n.seq, kChunk));
   p.scale = args.scale;
   return p;
 }
@@ -450,8 +383,8 @@ absl::Status ComputeChunks(Context& ctx, const DeltaRuleArgs& args, bool with_t,
 
 namespace lt2::kernels {
 
-absl::Status DeltaRuleCuda(Context& ctx, const DeltaRuleArgs& args,
-                           DeltaRuleResults* results) {
+absl::Status DeltaRuleScalarCuda(Context& ctx, const DeltaRuleArgs& args,
+                                 DeltaRuleResults* results) {
   using namespace delta_rule;  // NOLINT
   ChunkTensors chunks;
   LT2_RETURN_IF_ERROR(ComputeChunks(ctx, args, /*with_t=*/false,

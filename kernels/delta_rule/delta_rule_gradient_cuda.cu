@@ -1,6 +1,7 @@
 // CUDA backward, last part: per chunk, all at once, dq, dk, dv, dbeta and dg.
 
 #include "kernels/delta_rule/delta_rule_backward_cuda.cuh"
+#include "kernels/linear_attention/chunk_group.cuh"
 
 namespace lt2::kernels::delta_rule {
 namespace {
@@ -43,24 +44,13 @@ struct GradientShared {
 
 // What the kernel reads of the other stages, and where it writes. With one
 // value head per query head dq and dk are final; else partial f32 sums
-// [batch, seq, v_heads, d_k], to be added by GroupSumKernel.
+// [batch, seq, v_heads, d_k], to be added by SumGroups.
 struct Pointers {
   const bf16 *t, *states, *vn, *dstates, *dvn, *dout;
   bf16 *dq, *dk, *dv;
   float *dq_partial, *dk_partial;
   float *dbeta, *dg;  // dg may be null
 };
-
-// Sum over the two lanes that share a row of a tile.
-__device__ __forceinline__ float RowSum(float x) {
-  return x + __shfl_xor_sync(0xffffffffu, x, 1);
-}
-__device__ __forceinline__ float Dot(const Share& a, const Share& b) {
-  float sum = 0;
-  for (int e = 0; e < 8; ++e) sum += a.x[e] * b.x[e];
-  return sum;
-}
-__device__ __forceinline__ bool FirstOfRow() { return threadIdx.x % 2 == 0; }
 
 // One chunk of one value head.
 class Chunk {
@@ -164,17 +154,7 @@ class Chunk {
   __device__ void Write(bf16* whole, float* partial, int row, int column,
                         const Share& share) {
     if (row >= valid) return;
-    if (partial == nullptr) {
-      StoreShare(whole + p.qk_start(b, h, c) + row * p.qk_row() + column,
-                 share);
-      return;
-    }
-    float* to =
-        partial +
-        (p.gate_start(b, h, c) + static_cast<int64_t>(row) * p.v_heads) *
-            p.d_k +
-        column;
-    for (int e = 0; e < 8; ++e) to[e] = share.x[e];
+    KeyRows{whole, partial}.Store(p, b, h, c, row, column, share);
   }
 
   // dQ = scale diag(E) dO S' + Z K
@@ -315,17 +295,6 @@ __global__ void __launch_bounds__(kThreads)
   chunk.Gates();
 }
 
-// whole[row, head, d] = sum over the head's group of partial, in order.
-__global__ void GroupSumKernel(const float* partial, int64_t elements,
-                               int group, int d_k, bf16* whole) {
-  const int64_t e = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (e >= elements) return;
-  const int64_t row = e / d_k, d = e % d_k;  // row = token * heads + head
-  float sum = 0;
-  for (int r = 0; r < group; ++r) sum += partial[(row * group + r) * d_k + d];
-  whole[e] = __float2bfloat16(sum);
-}
-
 }  // namespace
 
 absl::Status ComputeGradients(Context& ctx, const DeltaRuleGradArgs& args,
@@ -364,17 +333,8 @@ absl::Status ComputeGradients(Context& ctx, const DeltaRuleGradArgs& args,
   LT2_RETURN_LAUNCH_ERROR("delta rule gradient");
   if (sizes.group() == 1) return absl::OkStatus();
 
-  const int64_t elements = args.forward.q.numel();
-  const unsigned int blocks =
-      static_cast<unsigned int>(cuda::CeilDiv(elements, 256));
-  const int group = static_cast<int>(sizes.group());
-  GroupSumKernel<<<blocks, 256, 0, stream>>>(pointers.dq_partial, elements,
-                                             group, p.d_k, pointers.dq);
-  LT2_RETURN_LAUNCH_ERROR("delta rule group sum of dq");
-  GroupSumKernel<<<blocks, 256, 0, stream>>>(pointers.dk_partial, elements,
-                                             group, p.d_k, pointers.dk);
-  LT2_RETURN_LAUNCH_ERROR("delta rule group sum of dk");
-  return absl::OkStatus();
+  LT2_RETURN_IF_ERROR(SumGroups(ctx, p, dq_partial, results->dq));
+  return SumGroups(ctx, p, dk_partial, results->dk);
 }
 
 }  // namespace lt2::kernels::delta_rule
