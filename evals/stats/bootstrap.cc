@@ -54,9 +54,9 @@ struct Item {
 
 // statistic(sums) over resampled items.
 template <typename Statistic>
-absl::StatusOr<Interval> Bootstrap(const std::vector<Item>& items,
-                                   const BootstrapOptions& options,
-                                   const Statistic& statistic) {
+absl::StatusOr<PairedDifference> Bootstrap(const std::vector<Item>& items,
+                                           const BootstrapOptions& options,
+                                           const Statistic& statistic) {
   if (items.empty()) {
     return InvalidArgument("no example with a denominator above 0");
   }
@@ -78,8 +78,17 @@ absl::StatusOr<Interval> Bootstrap(const std::vector<Item>& items,
   }
   std::sort(resampled.begin(), resampled.end());
   const double tail = (1 - options.confidence) / 2;
-  return Interval{statistic(all), Quantile(resampled, tail),
-                  Quantile(resampled, 1 - tail)};
+  PairedDifference result;
+  result.estimate = statistic(all);
+  result.low = Quantile(resampled, tail);
+  result.high = Quantile(resampled, 1 - tail);
+  const auto [first, last] =
+      std::equal_range(resampled.begin(), resampled.end(), 0.0);
+  const int64_t smaller =
+      std::min(last - resampled.begin(), resampled.end() - first);
+  result.p_value = std::min(
+      1.0, 2.0 * static_cast<double>(1 + smaller) / (1.0 + options.resamples));
+  return result;
 }
 
 }  // namespace
@@ -94,11 +103,14 @@ absl::StatusOr<Interval> RatioBootstrap(absl::Span<const double> numerators,
     if (denominators[i] == 0) continue;
     items.push_back({numerators[i], denominators[i], 0, 0});
   }
-  return Bootstrap(items, options,
-                   [](const Item& sum) { return sum.num_a / sum.den_a; });
+  LT2_ASSIGN_OR_RETURN(const PairedDifference result,
+                       Bootstrap(items, options, [](const Item& sum) {
+                         return sum.num_a / sum.den_a;
+                       }));
+  return static_cast<const Interval&>(result);
 }
 
-absl::StatusOr<Interval> PairedRatioBootstrap(
+absl::StatusOr<PairedDifference> PairedRatioBootstrap(
     absl::Span<const double> numerators_a,
     absl::Span<const double> denominators_a,
     absl::Span<const double> numerators_b,

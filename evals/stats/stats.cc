@@ -162,6 +162,29 @@ absl::StatusOr<FisherResult> FisherExact(int64_t a, int64_t b, int64_t c,
   return result;
 }
 
+absl::StatusOr<std::vector<double>> AdjustForFalseDiscoveries(
+    absl::Span<const double> p_values) {
+  const size_t n = p_values.size();
+  std::vector<size_t> order(n);
+  for (size_t i = 0; i < n; ++i) {
+    if (!(p_values[i] >= 0 && p_values[i] <= 1)) {
+      return InvalidArgument("p-value ", i, " is ", p_values[i]);
+    }
+    order[i] = i;
+  }
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return p_values[a] > p_values[b]; });
+  std::vector<double> adjusted(n);
+  double least = 1;
+  for (size_t place = 0; place < n; ++place) {  // the largest p-value first
+    const size_t i = order[place];
+    least = std::min(least, p_values[i] * static_cast<double>(n) /
+                                static_cast<double>(n - place));
+    adjusted[i] = least;
+  }
+  return adjusted;
+}
+
 double MinimumDetectableDifference(double discordance, int64_t n) {
   LT2_CHECK(n >= 1 && discordance >= 0, discordance, " of ", n);
   return 2.8 * std::sqrt(discordance / static_cast<double>(n));

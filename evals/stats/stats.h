@@ -10,6 +10,7 @@
 #define LT2_EVALS_STATS_STATS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "kernels/core/status.h"
@@ -59,8 +60,14 @@ absl::StatusOr<Interval> RatioBootstrap(absl::Span<const double> numerators,
                                         const BootstrapOptions& options = {});
 
 // The same for ratio(b) - ratio(a), where example i of both is the same item:
-// each resample takes the same items from both.
-absl::StatusOr<Interval> PairedRatioBootstrap(
+// each resample takes the same items from both. The p-value is that of "no
+// difference", by inverting the interval: twice the smaller share of resamples
+// on one side of zero (those at zero count for both), at least 2 / (resamples
+// + 1).
+struct PairedDifference : Interval {
+  double p_value = 1;
+};
+absl::StatusOr<PairedDifference> PairedRatioBootstrap(
     absl::Span<const double> numerators_a,
     absl::Span<const double> denominators_a,
     absl::Span<const double> numerators_b,
@@ -96,6 +103,13 @@ struct FisherResult {
 };
 absl::StatusOr<FisherResult> FisherExact(int64_t a, int64_t b, int64_t c,
                                          int64_t d);
+
+// The p-values of a family of tests, adjusted so that rejecting where the
+// result is <= q makes at most a share q of the rejections false, on average
+// (Benjamini and Hochberg, JRSS B 57, 1995): min over j >= i of n p_(j) / j for
+// the i-th smallest, in the order of the input. O(n log n).
+absl::StatusOr<std::vector<double>> AdjustForFalseDiscoveries(
+    absl::Span<const double> p_values);
 
 // The smallest true difference in accuracy that two models on n items, of which
 // a share `discordance` is right for only one of them, would show with 80 %

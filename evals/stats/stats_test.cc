@@ -1,5 +1,6 @@
 #include "evals/stats/stats.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -221,6 +222,29 @@ TEST(MinimumDetectableDifference, HasThePromisedPower) {
   EXPECT_EQ(MinimumDetectableDifference(0, 10), 0);
   // 2.8 is z(0.975) + z(0.8).
   EXPECT_NEAR(NormalQuantile(0.975) + NormalQuantile(0.8), 2.8, 0.002);
+}
+
+TEST(FalseDiscoveries, MatchTheDefinition) {
+  // Largest k with p_(k) <= k q / n: rejecting where adjusted <= q is the same.
+  const std::vector<double> p = {0.01, 0.04, 0.03, 0.005, 0.2, 0.03, 1.0, 0.0};
+  const std::vector<double> adjusted = *AdjustForFalseDiscoveries(p);
+  std::vector<double> sorted = p;
+  std::sort(sorted.begin(), sorted.end());
+  for (double q : {0.001, 0.01, 0.02, 0.05, 0.06, 0.1, 0.5, 0.99}) {
+    double limit = -1;
+    for (size_t k = 1; k <= p.size(); ++k) {
+      if (sorted[k - 1] <=
+          static_cast<double>(k) * q / static_cast<double>(p.size())) {
+        limit = sorted[k - 1];
+      }
+    }
+    for (size_t i = 0; i < p.size(); ++i) {
+      EXPECT_EQ(adjusted[i] <= q, p[i] <= limit) << q << " " << p[i];
+    }
+  }
+  EXPECT_TRUE(AdjustForFalseDiscoveries({})->empty());
+  EXPECT_FALSE(AdjustForFalseDiscoveries({0.5, std::nan("")}).ok());
+  EXPECT_FALSE(AdjustForFalseDiscoveries({1.5}).ok());
 }
 
 }  // namespace
