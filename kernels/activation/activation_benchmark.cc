@@ -53,17 +53,57 @@ void ScaledAddGradient(benchmark::State& state, Device device) {
   });
 }
 
+// Rows, channels, heads: GDN has as many heads as channels, KDA fewer.
 void DecayGateGradient(benchmark::State& state, Device device) {
   const Shape shape = {state.range(0), state.range(1)};
   // On the GPU dg is f32, which counts as two bf16.
   const int64_t values = (device == Device::kCUDA ? 4 : 3) * shape.numel();
   Measure(state, device, values, [&](Context& ctx) -> Work {
-    const Shape heads = {shape.dim(1)};
     const DecayGateGradArgs args = {
-        Activations(ctx, shape), Parameters(ctx, heads), Parameters(ctx, heads),
-        Parameters(ctx, shape)};
+        Activations(ctx, shape), Parameters(ctx, {state.range(2)}),
+        Parameters(ctx, {shape.dim(1)}), Parameters(ctx, shape)};
     return [&ctx, args, results = DecayGateGradResults()]() mutable {
       return DecayGateGrad(ctx, args, &results);
+    };
+  });
+}
+
+// The log-sigmoid decay of GLA.
+void SoftplusGradient(benchmark::State& state, Device device) {
+  const Shape shape = {state.range(0), state.range(1)};
+  const int64_t values = (device == Device::kCUDA ? 4 : 3) * shape.numel();
+  Measure(state, device, values, [&](Context& ctx) -> Work {
+    const SoftplusGradArgs args = {
+        LogSigmoidArgs(Activations(ctx, shape), Parameters(ctx, {shape.dim(1)}),
+                       16),
+        Parameters(ctx, shape)};
+    return [&ctx, args, results = SoftplusGradResults()]() mutable {
+      return SoftplusGrad(ctx, args, &results);
+    };
+  });
+}
+
+void SoftplusForward(benchmark::State& state, Device device) {
+  const Shape shape = {state.range(0), state.range(1)};
+  const int64_t values = (device == Device::kCUDA ? 3 : 2) * shape.numel();
+  Measure(state, device, values, [&](Context& ctx) -> Work {
+    const SoftplusArgs args = LogSigmoidArgs(
+        Activations(ctx, shape), Parameters(ctx, {shape.dim(1)}), 16);
+    return [&ctx, args, y = Tensor()]() mutable {
+      return Softplus(ctx, args, &y);
+    };
+  });
+}
+
+// Heads of 128 channels.
+void ScaleRowsGradient(benchmark::State& state, Device device) {
+  const Shape shape = {state.range(0), state.range(1) / 128, 128};
+  Measure(state, device, 3 * shape.numel(), [&](Context& ctx) -> Work {
+    const ScaleRowsGradArgs args = {
+        Activations(ctx, shape), Parameters(ctx, {shape.dim(0), shape.dim(1)}),
+        Activations(ctx, shape)};
+    return [&ctx, args, results = ScaleRowsGradResults()]() mutable {
+      return ScaleRowsGrad(ctx, args, &results);
     };
   });
 }
@@ -80,8 +120,12 @@ BENCHMARK_CAPTURE(SwiGluForward, cpu, Device::kCPU)->Apply(Cpu);
 BENCHMARK_CAPTURE(SwiGluGradient, cpu, Device::kCPU)->Apply(Cpu);
 BENCHMARK_CAPTURE(ScaledAddGradient, cpu, Device::kCPU)->Apply(Cpu);
 BENCHMARK_CAPTURE(DecayGateGradient, cpu, Device::kCPU)
-    ->Args({4096, 4})
+    ->Args({4096, 4, 4})
+    ->Args({4096, 768, 6})
     ->UseRealTime();
+BENCHMARK_CAPTURE(SoftplusForward, cpu, Device::kCPU)->Apply(Cpu);
+BENCHMARK_CAPTURE(SoftplusGradient, cpu, Device::kCPU)->Apply(Cpu);
+BENCHMARK_CAPTURE(ScaleRowsGradient, cpu, Device::kCPU)->Apply(Cpu);
 BENCHMARK_CAPTURE(AddForward, cuda, Device::kCUDA)->Apply(Gpu);
 BENCHMARK_CAPTURE(SwiGluForward, cuda, Device::kCUDA)->Apply(Gpu);
 BENCHMARK_CAPTURE(SwiGluGradient, cuda, Device::kCUDA)->Apply(Gpu);
@@ -89,7 +133,17 @@ BENCHMARK_CAPTURE(ScaledAddGradient, cuda, Device::kCUDA)
     ->Args({32768, 2048})
     ->UseRealTime();
 BENCHMARK_CAPTURE(DecayGateGradient, cuda, Device::kCUDA)
-    ->Args({32768, 16})
+    ->Args({32768, 16, 16})
+    ->Args({32768, 2048, 16})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(SoftplusForward, cuda, Device::kCUDA)
+    ->Args({32768, 1024})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(SoftplusGradient, cuda, Device::kCUDA)
+    ->Args({32768, 1024})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(ScaleRowsGradient, cuda, Device::kCUDA)
+    ->Args({32768, 4096})
     ->UseRealTime();
 
 }  // namespace

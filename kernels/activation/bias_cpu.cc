@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/activation/activation_internal.h"
+#include "kernels/activation/softplus.h"
 #include "kernels/core/slabs.h"
 #include "kernels/core/vector_math.h"
 
@@ -53,13 +54,16 @@ absl::Status AddBiasGradCpu(Context& ctx, const AddBiasGradArgs& args,
 absl::Status SoftplusCpu(Context& ctx, const SoftplusArgs& args,
                          const Tensor& y) {
   const int64_t dim = args.x.dim(-1);
-  const std::vector<float> bias = BiasOrZeros(args);
+  const std::vector<float> bias_or_zeros = BiasOrZeros(args);
   ctx.ParallelFor(args.x.rows(), 16, [&](int64_t begin, int64_t end) {
+    const float slope = args.slope, scale = args.scale;
+    const float* const bias = bias_or_zeros.data();
     for (int64_t row = begin; row < end; ++row) {
       const float* const x = args.x.data<float>() + row * dim;
       float* const out = y.data<float>() + row * dim;
+#pragma GCC ivdep
       for (int64_t c = 0; c < dim; ++c) {
-        out[c] = args.scale * ::lt2::Softplus(args.slope * (x[c] + bias[c]));
+        out[c] = scale * VectorSoftplus(slope * (x[c] + bias[c]));
       }
     }
   });
@@ -70,12 +74,13 @@ absl::Status SoftplusGradCpu(Context& ctx, const SoftplusGradArgs& args,
                              const SoftplusGradResults& results) {
   const SoftplusArgs& forward = args.forward;
   const int64_t dim = forward.x.dim(-1);
-  const std::vector<float> bias = BiasOrZeros(forward);
-  const float slope = forward.slope, scale = forward.scale * slope;
+  const std::vector<float> bias_or_zeros = BiasOrZeros(forward);
   std::vector<float> sums(dim);
   LT2_RETURN_IF_ERROR(SumOverSlabs(
       ctx, forward.x.rows(), dim,
       [&](int64_t begin, int64_t end, float* partial) {
+        const float slope = forward.slope, scale = forward.scale * slope;
+        const float* const bias = bias_or_zeros.data();
         for (int64_t row = begin; row < end; ++row) {
           const float* const x = forward.x.data<float>() + row * dim;
           const float* const dy = args.dy.data<float>() + row * dim;
