@@ -6,16 +6,9 @@
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/gemm/gemm.h"
+#include "model/autograd/op_macros.h"
 
 namespace lt2::model {
-
-// Inside an operation on a tape: keeps the error and returns an undefined Var.
-#define LT2_TAPE_OP(tape, expr)                                 \
-  do {                                                          \
-    if (!(tape).ok()) return Var();                             \
-    const ::absl::Status lt2_op_status = (expr);                \
-    if (!lt2_op_status.ok()) return (tape).Fail(lt2_op_status); \
-  } while (false)
 
 Var Reshape(Tape& tape, const Var& x, const Shape& shape) {
   if (!tape.ok()) return Var();
@@ -221,20 +214,6 @@ Var SigmoidGate(Tape& tape, const Var& x, const Var& gate) {
                        LT2_RETURN_IF_ERROR(tape.Accumulate(gate, grad.dgate));
                        return tape.Accumulate(x, grad.dx);
                      });
-}
-
-Var WriteStrength(Tape& tape, const Var& x, float scale) {
-  if (!tape.ok()) return Var();
-  Tensor y;
-  LT2_TAPE_OP(
-      tape, kernels::Sigmoid(tape.ctx(), {x.value(), scale, DType::kF32}, &y));
-  return tape.Record(
-      y, {x}, false, [&tape, x, scale](const Tensor& dy) -> absl::Status {
-        Tensor dx;
-        LT2_RETURN_IF_ERROR(
-            kernels::SigmoidGrad(tape.ctx(), {x.value(), dy, scale}, &dx));
-        return tape.Accumulate(x, dx);
-      });
 }
 
 Var DecayGate(Tape& tape, const Var& a, const Parameter& a_log,

@@ -106,6 +106,9 @@ Var Checkpoint(Tape& tape, const std::function<Var(Tape&, const Var&)>& fn,
                        const Var input = again.Leaf(x.value());
                        const Var y = fn(again, input);
                        LT2_RETURN_IF_ERROR(again.Backward(y, dy));
+                       for (const Tape::Attached& a : again.attached()) {
+                         tape.Attach(a.loss, a.weight);
+                       }
                        if (!input.grad().defined()) return absl::OkStatus();
                        return tape.Accumulate(x, input.grad());
                      });

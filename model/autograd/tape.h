@@ -39,7 +39,8 @@ struct Parameter {
   Tensor value;
   Tensor compute;
   Tensor grad;        // f32, same shape; undefined when not training
-  bool decay = true;  // takes weight decay
+  bool decay = true;    // takes weight decay
+  bool frozen = false;  // never trained: no gradient reaches it
 };
 
 class Tape;
@@ -104,6 +105,18 @@ class Tape {
   // Adds an f32 `gradient` to that of a parameter, in place.
   absl::Status Accumulate(const Parameter& parameter, const Tensor& gradient);
 
+  // A loss beside the main one (ops.h: AttachLoss), with its weight in what
+  // Backward differentiates. While recording, or under a Checkpoint from its
+  // recomputation on.
+  struct Attached {
+    Tensor loss;  // f32 [1]
+    float weight = 0;
+  };
+  void Attach(const Tensor& loss, float weight) {
+    attached_.push_back({loss, weight});
+  }
+  const std::vector<Attached>& attached() const { return attached_; }
+
   // Runs the closures in reverse, starting from d(loss) = `seed` (ones if
   // undefined, of the loss's type), and empties the tape.
   absl::Status Backward(const Var& loss, const Tensor& seed = Tensor());
@@ -113,6 +126,7 @@ class Tape {
   const bool recording_;
   absl::Status status_;
   std::vector<std::shared_ptr<Var::Node>> nodes_;
+  std::vector<Attached> attached_;
 };
 
 // Recomputes instead of remembering: runs `fn` without recording, and again

@@ -104,6 +104,8 @@ TEST_P(EveryModel, SharedGradientIsTheSumOverUnrolledLoops) {
   auto ctx = CpuContext();
   nlohmann::json json = GetParam().json;
   if (json.contains("attention_pattern")) GTEST_SKIP() << "masks by loop";
+  // pattern_test unrolls these.
+  if (GetParam().name == "by_loop") GTEST_SKIP() << "mixers by loop";
   json["use_residual"] = false;
   nlohmann::json unrolled_json = json;
   unrolled_json["loop_count"] = 1;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/str_join.h"
 #include "gtest/gtest.h"
 #include "kernels/core/testing.h"
 #include "model/looped/accounting.h"
@@ -205,8 +206,9 @@ TEST(DecodeState, RefusesWhatDoesNotFit) {
 
 TEST(CreateMixer, UnknownNameListsTheNames) {
   const auto mixer = CreateMixer("mamba9", ModelConfig());
-  EXPECT_EQ(mixer.status().message(),
-            "no mixer 'mamba9'; there are: full, window, gdn, deltanet");
+  EXPECT_EQ(std::string(mixer.status().message()),
+            absl::StrCat("no mixer 'mamba9'; there are: ",
+                         absl::StrJoin(MixerNames(), ", ")));
 }
 
 }  // namespace

@@ -18,23 +18,29 @@ struct TestModel {
   nlohmann::json json;
 };
 
-// The kinds of model that tests run through. `dim` 32 suits the CPU; a GPU
-// needs 64 (heads of 32: multiples of 16).
+// The kinds of model that tests run through: every mixer of the registry, and
+// variants. `dim` 32 suits the CPU; a GPU needs 64 (heads of 32: multiples of
+// 16).
 inline std::vector<TestModel> TestModels(int64_t dim) {
-  const nlohmann::json base = {{"vocab_size", 29},
-                               {"dim", dim},
-                               {"n_layers", 2},
-                               {"n_heads", 2},
-                               {"loop_count", 3},
-                               {"multiple_of", 16},
-                               {"gdn", {{"key_dim", dim}, {"expand_v", 2}}},
-                               {"default_sliding_window", 5}};
+  const nlohmann::json base = {
+      {"vocab_size", 29},
+      {"dim", dim},
+      {"n_layers", 2},
+      {"n_heads", 2},
+      {"loop_count", 3},
+      {"multiple_of", 16},
+      {"gdn", {{"key_dim", dim}, {"expand_v", 2}}},
+      {"deltaproduct", {{"key_dim", dim}, {"expand_v", 1}}},
+      {"mamba2", {{"state_size", 16}}},
+      {"nsa", {{"block_size", 4}, {"block_counts", 4}, {"window_size", 5}}},
+      {"dsa", {{"top_k", 6}, {"index_heads", 2}, {"index_dim", 16}}},
+      {"default_sliding_window", 5}};
   auto with = [&](nlohmann::json changes) {
     nlohmann::json json = base;
     json.update(changes);
     return json;
   };
-  return {
+  std::vector<TestModel> models = {
       {"full", with({{"layer_pattern", "full"}})},
       {"grouped_gated", with({{"layer_pattern", "full"},
                               {"n_kv_heads", 1},
@@ -55,7 +61,29 @@ inline std::vector<TestModel> TestModels(int64_t dim) {
       {"full_gdn", with({{"layer_pattern", "interleaved:1:1:gdn:full"},
                          {"use_ffn", false},
                          {"use_residual", false}})},
+      {"kda_negative",
+       with({{"layer_pattern", "kda"},
+             {"kda", {{"expand_v", 1.5}, {"allow_neg_eigval", true}}}})},
+      {"deltaproduct_ungated", with({{"layer_pattern", "deltaproduct"},
+                                     {"deltaproduct",
+                                      {{"key_dim", dim},
+                                       {"expand_v", 1},
+                                       {"num_householder", 3},
+                                       {"use_forget_gate", false},
+                                       {"use_output_gate", false}}}})},
+      {"linear_attention_identity",
+       with({{"layer_pattern", "linear_attention"},
+             {"linear_attention", {{"feature_map", "identity"}}}})},
+      {"by_loop",
+       with({{"layer_pattern", "full,gdn -> window -> gdn,deltanet"}})},
   };
+  // No mixer is left out: whoever is not above gets a model of its own.
+  for (const std::string& name : MixerNames()) {
+    bool there = false;
+    for (const TestModel& model : models) there |= model.name == name;
+    if (!there) models.push_back({name, with({{"layer_pattern", name}})});
+  }
+  return models;
 }
 
 // A model whose loop gates and attention gates are not at their zero start.

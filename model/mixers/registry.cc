@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_join.h"
 #include "model/mixers/delta_net.h"
+#include "model/mixers/linear_mixer.h"
+#include "model/mixers/mamba2.h"
 #include "model/mixers/mixer.h"
 #include "model/mixers/softmax_attention.h"
 
@@ -25,13 +27,39 @@ const std::vector<Entry>& Registry() {
        [](const ModelConfig& c) {
          return std::make_unique<SoftmaxAttention>(c);
        }},
+      {"deltanet",
+       [](const ModelConfig& c) {
+         return std::make_unique<DeltaNet>(c, DeltaNet::kPlain);
+       }},
       {"gdn",
        [](const ModelConfig& c) {
          return std::make_unique<DeltaNet>(c, DeltaNet::kGated);
        }},
-      {"deltanet",
+      {"kda",
        [](const ModelConfig& c) {
-         return std::make_unique<DeltaNet>(c, DeltaNet::kPlain);
+         return std::make_unique<DeltaNet>(c, DeltaNet::kKda);
+       }},
+      {"deltaproduct",
+       [](const ModelConfig& c) {
+         return std::make_unique<DeltaNet>(c, DeltaNet::kProduct);
+       }},
+      {"linear_attention",
+       [](const ModelConfig& c) {
+         return std::make_unique<LinearMixer>(c, LinearMixer::kLinearAttention);
+       }},
+      {"retnet",
+       [](const ModelConfig& c) {
+         return std::make_unique<LinearMixer>(c, LinearMixer::kRetNet);
+       }},
+      {"mamba2",
+       [](const ModelConfig& c) { return std::make_unique<Mamba2>(c); }},
+      {"gla",
+       [](const ModelConfig& c) {
+         return std::make_unique<LinearMixer>(c, LinearMixer::kGla);
+       }},
+      {"hgrn2",
+       [](const ModelConfig& c) {
+         return std::make_unique<LinearMixer>(c, LinearMixer::kHgrn2);
        }},
   };
   return entries;
