@@ -1,11 +1,9 @@
 #include "kernels/activation/activation.h"
 
 #include <cmath>
-#include <limits>
 
 #include "gtest/gtest.h"
 #include "kernels/activation/activation_testing.h"
-#include "kernels/activation/interleave_testing.h"
 
 namespace lt2::kernels {
 namespace {
@@ -80,62 +78,6 @@ TEST(Activation, SaturatesWithoutNaN) {
       }
     }
   }
-}
-
-TEST(DecayGate, IsLinearForLargeAndExponentialForSmallInputs) {
-  auto ctx = CpuContext();
-  const Tensor a = ToTensor(*ctx, DType::kF32, {4, 1}, {1000, 100, -50, -80});
-  const Tensor zero = *ctx->Zeros(DType::kF32, {1});
-  Tensor g;
-  ASSERT_TRUE(DecayGate(*ctx, {a, zero, zero}, &g).ok());
-  const std::vector<double> values = ToDoubles(*ctx, g);
-  EXPECT_EQ(values[0], -1000);
-  EXPECT_EQ(values[1], -100);
-  EXPECT_NEAR(values[2] / -std::exp(-50.0), 1, 1e-6);
-  EXPECT_NEAR(values[3] / -std::exp(-80.0), 1, 1e-6);
-}
-
-TEST(Softplus, OfLogSigmoidArgsIsLinearFarBelowAndExponentialFarAbove) {
-  auto ctx = CpuContext();
-  const Tensor x = ToTensor(*ctx, DType::kF32, {4, 1}, {-1000, -99, 49, 79});
-  const Tensor one = ToTensor(*ctx, DType::kF32, {1}, {1});
-  Tensor g;
-  ASSERT_TRUE(Softplus(*ctx, LogSigmoidArgs(x, one, 16), &g).ok());
-  const std::vector<double> values = ToDoubles(*ctx, g);
-  EXPECT_EQ(values[0], -999.0 / 16);
-  EXPECT_EQ(values[1], -98.0 / 16);
-  EXPECT_NEAR(values[2] / (-std::exp(-50.0) / 16), 1, 1e-6);
-  EXPECT_NEAR(values[3] / (-std::exp(-80.0) / 16), 1, 1e-6);
-}
-
-// HGRN2's key 1 - e^g with g = logsigmoid(x), which in this form keeps its
-// digits where e^g is close to 1.
-TEST(Sigmoid, OfSlopeMinusOneIsOneMinusTheExponentialOfLogSigmoid) {
-  auto ctx = CpuContext();
-  const std::vector<double> inputs = {-30, -3, 0, 2, 20, 60};
-  const Tensor x = ToTensor(*ctx, DType::kF32, {6}, inputs);
-  Tensor k;
-  ASSERT_TRUE(Sigmoid(*ctx, {x, 1.0f, DType::kF32, -1.0f}, &k).ok());
-  const std::vector<double> values = ToDoubles(*ctx, k);
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const double g = -std::log1p(std::exp(-inputs[i]));
-    EXPECT_NEAR(values[i] / -std::expm1(g), 1, 1e-6) << inputs[i];
-  }
-}
-
-// GDN's gate with the same rate for d_k channels is KDA's.
-TEST(DecayGate, OfOneHeadPerChannelIsThatOfTheExpandedRates) {
-  auto ctx = CpuContext();
-  auto grouped =
-      MakeActivationProblem(ActivationOp::kDecayGate, DType::kF32, 20, 12);
-  auto expanded = grouped;
-  grouped.in.p.resize(3);
-  for (int c = 0; c < 12; ++c) expanded.in.p[c] = grouped.in.p[c / 4];
-  const ActivationOutput one = RunActivation(*ctx, grouped);
-  const ActivationOutput two = RunActivation(*ctx, expanded);
-  EXPECT_EQ(one.y, two.y);
-  EXPECT_EQ(one.da, two.da);
-  EXPECT_EQ(one.dq, two.dq);
 }
 
 TEST(Activation, ResultsMayOverwriteTheFirstInput) {
@@ -255,79 +197,6 @@ TEST(Activation, NoRowsGiveEmptyResultsAndZeroParameterGradients) {
       for (double v : values) EXPECT_EQ(v, 0);
     }
   }
-}
-
-TEST(Cast, RoundsToNearestEvenAndBack) {
-  auto ctx = CpuContext();
-  const double inf = std::numeric_limits<double>::infinity();
-  std::vector<double> values = testing::Uniform(1, 1001, -100, 100);
-  values.insert(values.end(), {1.00390625, 1.01171875, -0.0, inf, -inf});
-  const int64_t n = values.size();
-  const Tensor x = ToTensor(*ctx, DType::kF32, {n}, values);
-  Tensor narrow, wide, same;
-  ASSERT_TRUE(Cast(*ctx, {x, DType::kBF16}, &narrow).ok());
-  ASSERT_TRUE(Cast(*ctx, {narrow, DType::kF32}, &wide).ok());
-  EXPECT_EQ(wide.dtype(), DType::kF32);
-  EXPECT_EQ(ToDoubles(*ctx, wide), testing::Rounded(DType::kBF16, values));
-  ASSERT_TRUE(Cast(*ctx, {x, DType::kF32}, &same).ok());
-  EXPECT_EQ(ToDoubles(*ctx, same), ToDoubles(*ctx, x));
-  EXPECT_FALSE(CastSupports({x, DType::kI32}).ok());
-}
-
-TEST(Interleave, HasTheBitsOfTheDefinitionAndTakeEveryUndoesIt) {
-  auto ctx = CpuContext(3);
-  for (int64_t n : {1, 2, 3, 5}) {
-    for (const Shape& shape :
-         {Shape{1, 1}, Shape{2, 5}, Shape{2, 3, 1}, Shape{3, 70, 8},
-          Shape{1, 7, 3, 5}, Shape{0, 4, 2}, Shape{2, 0, 2}, Shape{2, 4, 0}}) {
-      ExpectInterleaves(*ctx, DType::kF32, shape, n);
-    }
-  }
-}
-
-// The transpose: <Interleave(x), z> = <x, TakeEvery(z)>.
-TEST(Interleave, IsTheGradientOfTakeEvery) {
-  auto ctx = CpuContext();
-  const auto x = testing::Uniform(1, 2 * 3 * 4, -1, 1);
-  const auto z = testing::Uniform(2, 2 * 9 * 4, -1, 1);
-  Tensor y, w;
-  ASSERT_TRUE(
-      Interleave(*ctx, {ToTensor(*ctx, DType::kF32, {2, 3, 4}, x), 3, 1}, &y)
-          .ok());
-  ASSERT_TRUE(
-      TakeEvery(*ctx, {ToTensor(*ctx, DType::kF32, {2, 9, 4}, z), 3, 1}, &w)
-          .ok());
-  auto dot = [](const std::vector<double>& a, const std::vector<double>& b) {
-    double sum = 0;
-    for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-    return sum;
-  };
-  EXPECT_NEAR(dot(ToDoubles(*ctx, y), z), dot(x, ToDoubles(*ctx, w)), 1e-6);
-}
-
-// The gates of NSA's three branches, which are neighbours: [.., heads, 3].
-TEST(TakeEvery, PicksOneOfInterleavedChannels) {
-  auto ctx = CpuContext();
-  const Tensor x =
-      ToTensor(*ctx, DType::kF32, {1, 6, 1}, {0, 1, 2, 10, 11, 12});
-  Tensor y;
-  ASSERT_TRUE(TakeEvery(*ctx, {x, 3, 2}, &y).ok());
-  EXPECT_EQ(ToDoubles(*ctx, y), (std::vector<double>{2, 12}));
-}
-
-TEST(Interleave, WrongArgumentsAreErrorsThatNameThem) {
-  auto ctx = CpuContext();
-  const Tensor x = *ctx->Zeros(DType::kF32, {2, 4});
-  Tensor y;
-  EXPECT_EQ(Interleave(*ctx, {x, 2, 2}, &y).message(),
-            "Interleave: slot: expected 0 to 1, got 2");
-  EXPECT_FALSE(InterleaveSupports({x, 0, 0}).ok());
-  EXPECT_FALSE(InterleaveSupports({x, 2, -1}).ok());
-  EXPECT_FALSE(InterleaveSupports({Tensor(), 2, 0}).ok());
-  EXPECT_FALSE(InterleaveSupports({x.Reshape({8}), 2, 0}).ok());
-  EXPECT_EQ(TakeEvery(*ctx, {x, 3, 0}, &y).message(),
-            "TakeEvery: x: expected a length that is a multiple of 3, got "
-            "f32[2, 4]@cpu");
 }
 
 TEST(Activation, WrongArgumentsAreErrorsThatNameThem) {

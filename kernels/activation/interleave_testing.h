@@ -1,4 +1,4 @@
-// What activation_test.cc and activation_cuda_test.cc share: the definition,
+// What interleave_test.cc and activation_cuda_test.cc share: the definition,
 // and the comparison of both operators with it. Copies are exact.
 
 #ifndef LT2_KERNELS_ACTIVATION_INTERLEAVE_TESTING_H_
