@@ -25,6 +25,7 @@ using benchmarking::SetRate;
 
 struct Size {
   int64_t batch, seq, heads, d_k, d_v;
+  bool channel = false;  // decay per channel
 };
 
 DeltaRuleArgs MakeArgs(Context& ctx, const Size& z) {
@@ -36,7 +37,9 @@ DeltaRuleArgs MakeArgs(Context& ctx, const Size& z) {
   args.k = Fill(ctx, act, {z.batch, z.seq, z.heads, z.d_k}, -bound, bound);
   args.v = Fill(ctx, act, {z.batch, z.seq, z.heads, z.d_v}, -1, 1);
   args.beta = Fill(ctx, DType::kF32, {z.batch, z.seq, z.heads}, 0, 1);
-  args.g = Fill(ctx, DType::kF32, {z.batch, z.seq, z.heads}, -0.1f, 0);
+  const Shape gate = {z.batch, z.seq, z.heads};
+  const Shape channel_gate = {z.batch, z.seq, z.heads, z.d_k};
+  args.g = Fill(ctx, DType::kF32, z.channel ? channel_gate : gate, -0.1f, 0);
   args.scale = 1 / std::sqrt(static_cast<float>(z.d_k));
   return args;
 }
@@ -88,9 +91,10 @@ void Step(benchmark::State& state, bool cuda, Size z) {
 using Function = void (*)(benchmark::State&, bool, Size);
 
 void Register(const char* name, Function function, bool cuda, const Size& z) {
-  const std::string full = absl::StrCat(
-      cuda ? "cuda/" : "cpu/", name, "/batch:", z.batch, "/seq:", z.seq,
-      "/heads:", z.heads, "/d_k:", z.d_k, "/d_v:", z.d_v);
+  const std::string full =
+      absl::StrCat(cuda ? "cuda/" : "cpu/", name, z.channel ? "_channel" : "",
+                   "/batch:", z.batch, "/seq:", z.seq, "/heads:", z.heads,
+                   "/d_k:", z.d_k, "/d_v:", z.d_v);
   benchmark::RegisterBenchmark(full.c_str(), function, cuda, z)
       ->UseRealTime()
       ->Unit(benchmark::kMillisecond);
@@ -103,16 +107,20 @@ void RegisterAll() {
     Register("gradient", Gradient, false, z);
     Register("step", Step, false, {z.batch, 1, z.heads, z.d_k, z.d_v});
   }
+  Register("forward", Forward, false, {1, 1024, 2, 128, 128, true});
+  Register("gradient", Gradient, false, {1, 1024, 2, 128, 128, true});
   if (!CudaAvailable()) return;
   for (const Size& z :
        {Size{8, 4096, 16, 48, 96}, Size{8, 4096, 16, 96, 192},
         Size{8, 4096, 16, 128, 128}, Size{1, 32768, 16, 128, 128},
-        Size{32, 1024, 4, 64, 64}}) {
+        Size{32, 1024, 4, 64, 64}, Size{4, 8192, 16, 128, 128},
+        Size{4, 8192, 16, 128, 128, true}, Size{4, 8192, 16, 64, 128, true}}) {
     Register("forward", Forward, true, z);
     Register("gradient", Gradient, true, z);
   }
   for (const int64_t batch : {1, 8, 64, 256}) {
     Register("step", Step, true, {batch, 1, 16, 96, 192});
+    Register("step", Step, true, {batch, 1, 16, 128, 128, true});
   }
 }
 
