@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "evals/ranking/groups.h"
 #include "evals/stats/table.h"
 
 namespace lt2::evals {
@@ -53,7 +55,9 @@ Table Ranking(const std::vector<const Row*>& ranked) {
   const Align right = Align::kRight;
   Table table(
       {{"#", right},
+       {"group"},
        {"model"},
+       {"mixers"},
        {"loops", right},
        {"beta"},
        {ranked[0]->metric == Metric::kAccuracy ? "accuracy" : "bits per byte",
@@ -64,13 +68,14 @@ Table Ranking(const std::vector<const Row*>& ranked) {
        {"FLOP/token", right},
        {"state", right},
        {"n", right}});
-  int rank = 0;
-  for (const Row* row : ranked) {
-    ++rank;
+  const std::vector<std::string> groups = Groups(ranked);
+  for (size_t i = 0; i < ranked.size(); ++i) {
+    const Row* row = ranked[i];
     const bool accuracy = row->metric == Metric::kAccuracy;
     table.AddRow(
-        {absl::StrCat(rank), Label(*row), absl::StrCat(row->loops),
-         row->write_strength, Value(*row), IntervalText(*row),
+        {absl::StrCat(i + 1), groups[i], Label(*row), row->layer_pattern,
+         absl::StrCat(row->loops), row->write_strength, Value(*row),
+         IntervalText(*row),
          accuracy ? absl::StrFormat("%.0f %%", 100 * row->sequence_accuracy)
                   : "-",
          Short(static_cast<double>(row->parameters)),
@@ -112,6 +117,35 @@ Table Overview(const std::vector<Row>& rows) {
   return table;
 }
 
+// A column's values by loop count, for models that were evaluated at several.
+Table ByLoops(const std::vector<const Row*>& ranked) {
+  std::map<int64_t, int> loops;
+  std::map<std::string, std::vector<const Row*>> models;
+  for (const Row* row : ranked) {
+    models[row->model].push_back(row);
+    ++loops[row->loops];
+  }
+  std::vector<Column> header = {{"model"}, {"trained", Align::kRight}};
+  for (const auto& [count, rows] : loops) {
+    header.push_back({absl::StrCat("T = ", count), Align::kRight});
+  }
+  Table table(header);
+  for (const auto& [model, rows] : models) {
+    if (rows.size() < 2) continue;
+    std::vector<std::string> cells = {model,
+                                      absl::StrCat(rows[0]->trained_loops)};
+    for (const auto& [count, unused] : loops) {
+      std::string cell;
+      for (const Row* row : rows) {
+        if (row->loops == count) cell = Value(*row);
+      }
+      cells.push_back(cell);
+    }
+    table.AddRow(cells);
+  }
+  return table;
+}
+
 std::string Chance(const Row& row) {
   if (row.metric == Metric::kAccuracy) {
     return absl::StrFormat("guessing %.1f %%", 100 * row.chance);
@@ -128,6 +162,10 @@ std::string Report(const std::vector<Row>& rows, const RunInfo& info,
     if (ranked.empty()) continue;
     absl::StrAppend(&text, heading, column.name, ": ", column.title, " (",
                     Chance(*ranked[0]), ")\n\n", render(Ranking(ranked)), "\n");
+    const Table by_loops = ByLoops(ranked);
+    if (by_loops.rows() > 0) {
+      absl::StrAppend(&text, "by loop count:\n\n", render(by_loops), "\n");
+    }
   }
   absl::StrAppend(&text, heading, "Overview\n\n", render(Overview(rows)), "\n");
   absl::StrAppend(
@@ -135,7 +173,8 @@ std::string Report(const std::vector<Row>& rows, const RunInfo& info,
       absl::StrFormat("%d evaluations in %.1f s on %s; build %s\n"
                       "beta: write strength of the delta rule. Intervals: "
                       "bootstrap over examples. whole: sequences without an "
-                      "error.\n",
+                      "error.\ngroup: entries of one letter cannot be told "
+                      "from its first (paired bootstrap).\n",
                       rows.size(), info.seconds, info.machine, info.build));
   for (const Row& row : rows) {
     if (!row.partial) continue;

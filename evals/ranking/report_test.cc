@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "evals/ranking/groups.h"
 #include "gtest/gtest.h"
 
 namespace lt2::evals {
@@ -65,16 +66,16 @@ RunInfo Info() {
 constexpr char kText[] =
     R"(parity: Parity of 40 to 256 bits, trained on 3 to 40 (guessing 50.0 %)
 
-#  model         loops  beta   accuracy   95 % interval  whole  parameters  FLOP/token    state  n
--  ------------  -----  -----  --------  --------------  -----  ----------  ----------  -------  -
-1  gdn-neg-T4@2      2  (0,2)   100.0 %  [100.0, 100.0]  100 %       98.3k       1.25M   8.19kB  2
-2  full-T4           4  -        50.0 %    [25.0, 75.0]   50 %       98.3k       1.25M  262.1kB  2
+#  group  model         mixers  loops  beta   accuracy   95 % interval  whole  parameters  FLOP/token    state  n
+-  -----  ------------  ------  -----  -----  --------  --------------  -----  ----------  ----------  -------  -
+1  a      gdn-neg-T4@2  gdn         2  (0,2)   100.0 %  [100.0, 100.0]  100 %       98.3k       1.25M   8.19kB  2
+2  a      full-T4       full        4  -        50.0 %    [25.0, 75.0]   50 %       98.3k       1.25M  262.1kB  2
 
 text: Bytes of testdata/text/sample.txt, windows of 256 (guessing 8 bits per byte)
 
-#  model   loops  beta   bits per byte   95 % interval  whole  parameters  FLOP/token   state          n
--  ------  -----  -----  -------------  --------------  -----  ----------  ----------  ------  ---------
-1  gdn-T4      4  (0,1)      2.125 bpb  [2.000, 2.250]      -       98.3k       1.25M  8.19kB  1 PARTIAL
+#  group  model   mixers  loops  beta   bits per byte   95 % interval  whole  parameters  FLOP/token   state          n
+-  -----  ------  ------  -----  -----  -------------  --------------  -----  ----------  ----------  ------  ---------
+1  a      gdn-T4  gdn         4  (0,1)      2.125 bpb  [2.000, 2.250]      -       98.3k       1.25M  8.19kB  1 PARTIAL
 
 Overview
 
@@ -86,6 +87,7 @@ gdn-neg-T4@2  100.0 %
 
 3 evaluations in 3.0 s on a processor; build g++ 12
 beta: write strength of the delta rule. Intervals: bootstrap over examples. whole: sequences without an error.
+group: entries of one letter cannot be told from its first (paired bootstrap).
 PARTIAL: a sample of the column's examples.
 )";
 
@@ -95,16 +97,16 @@ constexpr char kMarkdown[] = R"(# Leaderboard
 
 ## parity: Parity of 40 to 256 bits, trained on 3 to 40 (guessing 50.0 %)
 
-|   # | model        | loops | beta  | accuracy |  95 % interval | whole | parameters | FLOP/token |   state |   n |
-| --: | :----------- | ----: | :---- | -------: | -------------: | ----: | ---------: | ---------: | ------: | --: |
-|   1 | gdn-neg-T4@2 |     2 | (0,2) |  100.0 % | [100.0, 100.0] | 100 % |      98.3k |      1.25M |  8.19kB |   2 |
-|   2 | full-T4      |     4 | -     |   50.0 % |   [25.0, 75.0] |  50 % |      98.3k |      1.25M | 262.1kB |   2 |
+|   # | group | model        | mixers | loops | beta  | accuracy |  95 % interval | whole | parameters | FLOP/token |   state |   n |
+| --: | :---- | :----------- | :----- | ----: | :---- | -------: | -------------: | ----: | ---------: | ---------: | ------: | --: |
+|   1 | a     | gdn-neg-T4@2 | gdn    |     2 | (0,2) |  100.0 % | [100.0, 100.0] | 100 % |      98.3k |      1.25M |  8.19kB |   2 |
+|   2 | a     | full-T4      | full   |     4 | -     |   50.0 % |   [25.0, 75.0] |  50 % |      98.3k |      1.25M | 262.1kB |   2 |
 
 ## text: Bytes of testdata/text/sample.txt, windows of 256 (guessing 8 bits per byte)
 
-|   # | model  | loops | beta  | bits per byte |  95 % interval | whole | parameters | FLOP/token |  state |         n |
-| --: | :----- | ----: | :---- | ------------: | -------------: | ----: | ---------: | ---------: | -----: | --------: |
-|   1 | gdn-T4 |     4 | (0,1) |     2.125 bpb | [2.000, 2.250] |     - |      98.3k |      1.25M | 8.19kB | 1 PARTIAL |
+|   # | group | model  | mixers | loops | beta  | bits per byte |  95 % interval | whole | parameters | FLOP/token |  state |         n |
+| --: | :---- | :----- | :----- | ----: | :---- | ------------: | -------------: | ----: | ---------: | ---------: | -----: | --------: |
+|   1 | a     | gdn-T4 | gdn    |     4 | (0,1) |     2.125 bpb | [2.000, 2.250] |     - |      98.3k |      1.25M | 8.19kB | 1 PARTIAL |
 
 ## Overview
 
@@ -116,12 +118,52 @@ constexpr char kMarkdown[] = R"(# Leaderboard
 
 3 evaluations in 3.0 s on a processor; build g++ 12
 beta: write strength of the delta rule. Intervals: bootstrap over examples. whole: sequences without an error.
+group: entries of one letter cannot be told from its first (paired bootstrap).
 PARTIAL: a sample of the column's examples.
 
 Made by: `leaderboard --sample=2:1`
 )";
 
 TEST(Report, Markdown) { EXPECT_EQ(MarkdownReport(Rows(), Info()), kMarkdown); }
+
+// Entries on the same examples, `right[i]` of 4 positions right in each.
+Row Entry(const std::string& model, const std::vector<int>& right) {
+  Row row = Rows()[0];
+  row.model = model;
+  row.items.clear();
+  int64_t sum = 0;
+  for (size_t i = 0; i < right.size(); ++i) {
+    row.items.push_back({static_cast<int64_t>(i), 4, right[i], 1.0});
+    sum += right[i];
+  }
+  row.value = static_cast<double>(sum) / (4.0 * right.size());
+  return row;
+}
+
+TEST(Groups, SeparateWhatTheSameExamplesCanTellApart) {
+  std::vector<int> good(100, 4), near(100, 4), bad(100, 2), worse(100, 2);
+  near[7] = 3;  // one position in 400: could be luck
+  worse[3] = 0;
+  std::vector<int> also(100, 3);  // always one less: not luck
+  const Row a = Entry("a", good), b = Entry("b", near), c = Entry("c", also);
+  const Row d = Entry("d", bad), e = Entry("e", worse);
+  EXPECT_EQ(Groups({&a, &b, &c, &d, &e}),
+            (std::vector<std::string>{"a", "a", "b", "c", "c"}));
+  EXPECT_TRUE(Groups({}).empty());
+}
+
+TEST(Report, SeveralLoopCountsMakeATableOfTheirOwn) {
+  std::vector<Row> rows = {Entry("m", {4, 4}), Entry("m", {2, 2}),
+                           Entry("other", {1, 1})};
+  rows[1].loops = 8;
+  const std::string text = TextReport(rows, Info());
+  EXPECT_NE(text.find("by loop count:\n\n"
+                      "model  trained    T = 4   T = 8\n"
+                      "-----  -------  -------  ------\n"
+                      "m            4  100.0 %  50.0 %\n"),
+            std::string::npos)
+      << text;
+}
 
 // The keys are an interface: a change of them is a new schema_version.
 TEST(Report, JsonKeys) {
