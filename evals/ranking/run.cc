@@ -111,13 +111,10 @@ std::vector<int64_t> Indices(int64_t population, int64_t count, uint64_t seed) {
 std::string WriteStrength(const model::ModelConfig& config) {
   bool delta = false, negative = false;
   for (const std::string& type : config.LayerTypes()) {
-    if (type == "gdn") {
-      delta = true;
-      negative |= config.gdn.allow_neg_eigval;
-    } else if (type == "deltanet") {
-      delta = true;
-      negative |= config.deltanet.allow_neg_eigval;
-    }
+    const model::DeltaRuleConfig* rule = config.DeltaRuleOf(type);
+    if (rule == nullptr) continue;
+    delta = true;
+    negative |= rule->allow_neg_eigval;
   }
   return !delta ? "-" : negative ? "(0,2)" : "(0,1)";
 }

@@ -1,6 +1,7 @@
 // Time and FLOP/s of products as a transformer block has them: rows x in x out.
 
 #include "benchmark/benchmark.h"
+#include "kernels/core/benchmarking.h"
 #include "kernels/gemm/gemm.h"
 
 namespace lt2::kernels {
@@ -11,41 +12,33 @@ enum Product { kForward, kInputGradient, kWeightGradient };
 
 void BM_Gemm(benchmark::State& state, Device device, DType dtype,
              Product product) {
-  auto ctx = Context::Create(device);
-  if (!ctx.ok()) {
-    state.SkipWithError(std::string(ctx.status().message()).c_str());
+  auto created = Context::Create(device);
+  if (!created.ok()) {
+    state.SkipWithError(std::string(created.status().message()).c_str());
     return;
   }
-  Context& c = **ctx;
+  Context& ctx = **created;
   const int64_t rows = state.range(0), in = state.range(1),
                 out = state.range(2);
-  Tensor x = *c.Zeros(dtype, {rows, in});
-  Tensor w = *c.Zeros(dtype, {out, in});
-  Tensor y = *c.Zeros(dtype, {rows, out});
-  Tensor dw = *c.Zeros(DType::kF32, {out, in});
-  auto run = [&] {
+  Tensor x = benchmarking::Fill(ctx, dtype, {rows, in});
+  const Tensor w = benchmarking::Fill(ctx, dtype, {out, in});
+  Tensor y = benchmarking::Fill(ctx, dtype, {rows, out});
+  Tensor dx = benchmarking::Fill(ctx, dtype, {rows, in});
+  const Tensor dy = benchmarking::Fill(ctx, dtype, {rows, out});
+  Tensor dw = benchmarking::Fill(ctx, DType::kF32, {out, in});
+  const auto run = [&] {
     switch (product) {
       case kForward:
-        return Gemm(c, {x, w, false, true}, &y);
+        return Gemm(ctx, {x, w, false, true}, &y);
       case kInputGradient:
-        return Gemm(c, {y, w}, &x);
+        return Gemm(ctx, {dy, w}, &dx);
       case kWeightGradient:
-        return Gemm(c, {y, x, true, false, true}, &dw);
+        return Gemm(ctx, {dy, x, true, false, /*accumulate=*/true}, &dw);
     }
     return absl::OkStatus();
   };
-  LT2_CHECK_OK(run());
-  LT2_CHECK_OK(c.Synchronize());
-  // Launches are enqueued in batches so that the wait does not count.
-  const int batch = c.is_cuda() ? 50 : 1;
-  for (auto _ : state) {
-    for (int i = 0; i < batch; ++i) LT2_CHECK_OK(run());
-    LT2_CHECK_OK(c.Synchronize());
-  }
-  state.counters["FLOP/s"] =
-      benchmark::Counter(2.0 * rows * in * out * batch * state.iterations(),
-                         benchmark::Counter::kIsRate);
-  state.counters["batch"] = batch;
+  benchmarking::Measure(state, ctx, run, /*gpu_batch=*/50);
+  benchmarking::SetRate(state, "FLOP/s", 2.0 * rows * in * out);
 }
 
 void Sizes(benchmark::internal::Benchmark* b) {
