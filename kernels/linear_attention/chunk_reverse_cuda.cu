@@ -67,24 +67,25 @@ struct Reverse {
   float* dinitial_state;  // may be null
 };
 
+// qe to end hold two chunks, the one at hand and the next.
 struct ReverseShared {
-  __host__ __device__ ReverseShared(unsigned char* base, int d_k, int slice) {
+  __host__ __device__ ReverseShared(unsigned char* base, int d_k, int slice)
+      : wide(kChunk * (d_k + kPad)), narrow(kChunk * (slice + kPad)) {
     Carver carver(base);
-    for (int i = 0; i < 2; ++i) {
-      qe[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      kd[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      w[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      local[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      dout[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      end[i] = carver.Take<float>(d_k);
-    }
+    qe = carver.Take<bf16>(2 * wide);
+    kd = carver.Take<bf16>(2 * wide);
+    w = carver.Take<bf16>(2 * wide);
+    local = carver.Take<bf16>(2 * narrow);
+    dout = carver.Take<bf16>(2 * narrow);
+    end = carver.Take<float>(2 * d_k);
     dstate = carver.Take<bf16>(d_k * (slice + kPad));
-    dvn = carver.Take<bf16>(kChunk * (slice + kPad));
+    dvn = carver.Take<bf16>(narrow);
     patches = carver.Take<float>(kWarps * kPatch);
     bytes = carver.used();
   }
-  bf16 *qe[2], *kd[2], *w[2], *local[2], *dout[2], *dstate, *dvn;
-  float *end[2], *patches;
+  int wide, narrow;  // elements of a buffer
+  bf16 *qe, *kd, *w, *local, *dout, *dstate, *dvn;
+  float *end, *patches;
   int bytes;
 };
 
@@ -108,15 +109,15 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
   const auto load = [&](int c) {
     const int64_t n = l.chunk_index(b, h, c), keys = n * kChunk * l.d_k;
     const int to = c % 2;
-    LoadRows(s.qe[to], wide, k.qe + keys, l.d_k, l.d_k, kChunk);
-    LoadRows(s.kd[to], wide, k.kd + keys, l.d_k, l.d_k, kChunk);
-    LoadRows(s.w[to], wide, k.w + keys, l.d_k, l.d_k, kChunk);
-    LoadRows(s.local[to], narrow, k.local + n * kChunk * l.d_v + first, l.d_v,
-             k.slice, kChunk);
-    LoadRows(s.dout[to], narrow, k.dout.chunk(l, b, h, c) + first,
+    LoadRows(s.qe + to * s.wide, wide, k.qe + keys, l.d_k, l.d_k, kChunk);
+    LoadRows(s.kd + to * s.wide, wide, k.kd + keys, l.d_k, l.d_k, kChunk);
+    LoadRows(s.w + to * s.wide, wide, k.w + keys, l.d_k, l.d_k, kChunk);
+    LoadRows(s.local + to * s.narrow, narrow,
+             k.local + n * kChunk * l.d_v + first, l.d_v, k.slice, kChunk);
+    LoadRows(s.dout + to * s.narrow, narrow, k.dout.chunk(l, b, h, c) + first,
              k.dout.row(l), k.slice, k.dout.valid(l, c));
     if (threadIdx.x < l.d_k) {
-      s.end[to][threadIdx.x] = k.end[n * l.d_k + threadIdx.x];
+      s.end[to * l.d_k + threadIdx.x] = k.end[n * l.d_k + threadIdx.x];
     }
     __pipeline_commit();
   };
@@ -161,10 +162,11 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
       const int column = j * kTile + ShareColumn();
       Acc acc;
       wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, false>(acc, s.kd[at], wide, warp, s.dstate, narrow, j, 0,
-                           l.d_k / kTile);
+      MmaAdd<false, false>(acc, s.kd + at * s.wide, wide, warp, s.dstate,
+                           narrow, j, 0, l.d_k / kTile);
       Share share = ReadTile(acc, patch);
-      const Share inside = LoadShare(s.local[at] + row * narrow + column);
+      const Share inside =
+          LoadShare(s.local + at * s.narrow + row * narrow + column);
       for (int e = 0; e < 8; ++e) share.x[e] += inside.x[e];
       StoreShare(k.dvn + (n * kChunk + row) * l.d_v + first + column, share);
       for (int e = 0; e < 8; ++e) share.x[e] = -share.x[e];
@@ -177,11 +179,12 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
     for (int x = 0; x < kTilesPerWarp; ++x) {
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
-      ScaleRows(dstate[x], rows, s.end[at] + tile / columns * kTile);
-      MmaAdd<true, false>(dstate[x], s.qe[at], wide, tile / columns, s.dout[at],
-                          narrow, tile % columns, 0, kRowTiles);
-      MmaAdd<true, false>(dstate[x], s.w[at], wide, tile / columns, s.dvn,
-                          narrow, tile % columns, 0, kRowTiles);
+      ScaleRows(dstate[x], rows, s.end + at * l.d_k + tile / columns * kTile);
+      MmaAdd<true, false>(dstate[x], s.qe + at * s.wide, wide, tile / columns,
+                          s.dout + at * s.narrow, narrow, tile % columns, 0,
+                          kRowTiles);
+      MmaAdd<true, false>(dstate[x], s.w + at * s.wide, wide, tile / columns,
+                          s.dvn, narrow, tile % columns, 0, kRowTiles);
     }
   }
   if (k.dinitial_state == nullptr) return;

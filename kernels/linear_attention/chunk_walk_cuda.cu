@@ -10,25 +10,26 @@ constexpr int kThreads = 32 * kWarps;
 // d_k <= 128 and slices of at most 32 columns: at most 16 tiles.
 constexpr int kTilesPerWarp = 4;
 
+// a, x, end and w hold two chunks, the one at hand and the next.
 template <bool kCorrect>
 struct WalkShared {
-  __host__ __device__ WalkShared(unsigned char* base, int d_k, int slice) {
+  __host__ __device__ WalkShared(unsigned char* base, int d_k, int slice)
+      : wide(kChunk * (d_k + kPad)), narrow(kChunk * (slice + kPad)) {
     Carver carver(base);
-    for (int i = 0; i < 2; ++i) {
-      a[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      x[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      end[i] = carver.Take<float>(d_k);
-      if (kCorrect) w[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-    }
+    a = carver.Take<bf16>(2 * wide);
+    x = carver.Take<bf16>(2 * narrow);
+    end = carver.Take<float>(2 * d_k);
     if (kCorrect) {
+      w = carver.Take<bf16>(2 * wide);
       state = carver.Take<bf16>(d_k * (slice + kPad));
-      corrected = carver.Take<bf16>(kChunk * (slice + kPad));
+      corrected = carver.Take<bf16>(narrow);
     }
     patches = carver.Take<float>(kWarps * kPatch);
     bytes = carver.used();
   }
-  bf16 *a[2], *x[2], *w[2], *state, *corrected;
-  float *end[2], *patches;
+  int wide, narrow;  // elements of a buffer
+  bf16 *a, *x, *w, *state, *corrected;
+  float *end, *patches;
   int bytes;
 };
 
@@ -55,14 +56,16 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
   const auto load = [&](int step) {
     const int c = chunk_of(step), to = step % 2;
     const int64_t n = l.chunk_index(b, h, c);
-    LoadRows(s.a[to], wide, k.a + n * kChunk * l.d_k, l.d_k, l.d_k, kChunk);
-    LoadRows(s.x[to], narrow, k.x.chunk(l, b, h, c) + first, k.x.row(l),
-             k.slice, k.x.valid(l, c));
+    LoadRows(s.a + to * s.wide, wide, k.a + n * kChunk * l.d_k, l.d_k, l.d_k,
+             kChunk);
+    LoadRows(s.x + to * s.narrow, narrow, k.x.chunk(l, b, h, c) + first,
+             k.x.row(l), k.slice, k.x.valid(l, c));
     if constexpr (kCorrect) {
-      LoadRows(s.w[to], wide, k.w + n * kChunk * l.d_k, l.d_k, l.d_k, kChunk);
+      LoadRows(s.w + to * s.wide, wide, k.w + n * kChunk * l.d_k, l.d_k, l.d_k,
+               kChunk);
     }
     if (threadIdx.x < l.d_k) {
-      s.end[to][threadIdx.x] = k.end[n * l.d_k + threadIdx.x];
+      s.end[to * l.d_k + threadIdx.x] = k.end[n * l.d_k + threadIdx.x];
     }
     __pipeline_commit();
   };
@@ -102,7 +105,7 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
       }
     }
 
-    const bf16* news = s.x[at];
+    const bf16* news = s.x + at * s.narrow;
     if constexpr (kCorrect) {
       __syncthreads();
       const int row = warp * kTile + ShareRow();
@@ -110,10 +113,11 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
         const int column = j * kTile + ShareColumn();
         Acc acc;
         wmma::fill_fragment(acc, 0.0f);
-        MmaAdd<false, false>(acc, s.w[at], wide, warp, s.state, narrow, j, 0,
-                             l.d_k / kTile);
+        MmaAdd<false, false>(acc, s.w + at * s.wide, wide, warp, s.state,
+                             narrow, j, 0, l.d_k / kTile);
         Share share = ReadTile(acc, patch);
-        const Share values = LoadShare(s.x[at] + row * narrow + column);
+        const Share values =
+            LoadShare(s.x + at * s.narrow + row * narrow + column);
         for (int e = 0; e < 8; ++e) share.x[e] = values.x[e] - share.x[e];
         StoreShare(k.corrected + (n * kChunk + row) * l.d_v + first + column,
                    share);
@@ -127,9 +131,9 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
     for (int x = 0; x < kTilesPerWarp; ++x) {
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
-      ScaleRows(state[x], rows, s.end[at] + tile / columns * kTile);
-      MmaAdd<true, false>(state[x], s.a[at], wide, tile / columns, news, narrow,
-                          tile % columns, 0, kRowTiles);
+      ScaleRows(state[x], rows, s.end + at * l.d_k + tile / columns * kTile);
+      MmaAdd<true, false>(state[x], s.a + at * s.wide, wide, tile / columns,
+                          news, narrow, tile % columns, 0, kRowTiles);
     }
   }
   if (k.last == nullptr) return;
