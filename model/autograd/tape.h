@@ -38,7 +38,7 @@ struct Parameter {
   std::string name;  // "layers.0.mixer.q_proj.weight"
   Tensor value;
   Tensor compute;
-  Tensor grad;        // f32, same shape; undefined when not training
+  Tensor grad;          // f32, same shape; undefined when not training
   bool decay = true;    // takes weight decay
   bool frozen = false;  // never trained: no gradient reaches it
 };

@@ -30,10 +30,6 @@ class SoftmaxAttention : public Mixer {
                      DType activation) const override;
 
  private:
-  // Attention with the state's history; updates the state.
-  Var Continue(Tape& tape, const Var& q, const Var& k, const Var& v,
-               const MixerCall& call) const;
-
   int64_t dim_, heads_, kv_heads_, head_dim_;
   bool use_gate_, use_rope_;
   float theta_;
