@@ -17,6 +17,7 @@
 #include "kernels/core/json/strict_json.h"
 #include "kernels/core/program.h"
 #include "model/io/atomic_file.h"
+#include "tools/overrides.h"
 #include "tools/training/trainer.h"
 
 ABSL_FLAG(std::string, config, "", "JSON configuration of the run");
@@ -41,25 +42,6 @@ void OnInterrupt(int) {
   // A second Ctrl-C kills: the default action is back.
   std::signal(SIGINT, SIG_DFL);
   stop_requested.store(true);
-}
-
-// Takes the "--set key=value" pairs out of argv: an absl flag keeps only the
-// last of several.
-std::vector<std::string> TakeOverrides(int* argc, char** argv) {
-  std::vector<std::string> overrides;
-  int kept = 0;
-  for (int i = 0; i < *argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument == "--set" && i + 1 < *argc) {
-      overrides.push_back(argv[++i]);
-    } else if (argument.rfind("--set=", 0) == 0) {
-      overrides.push_back(argument.substr(6));
-    } else {
-      argv[kept++] = argv[i];
-    }
-  }
-  *argc = kept;
-  return overrides;
 }
 
 absl::StatusOr<RunResult> Main(const std::vector<std::string>& overrides) {
