@@ -1,34 +1,22 @@
-// The delta rule's definition made runnable: one token after the other, and its
-// gradient by walking back over the stored states. In Real = double this is
-// what every other form is tested against; in Real = float it is the plain
-// formula in the CPU's precision.
+// The delta rule token by token: the shared recurrence with a beta
+// (kernels/linear_attention/recurrence_reference.h).
 
 #ifndef LT2_KERNELS_DELTA_RULE_DELTA_RULE_REFERENCE_H_
 #define LT2_KERNELS_DELTA_RULE_DELTA_RULE_REFERENCE_H_
 
-#include <cstdint>
-#include <vector>
+#include "kernels/linear_attention/recurrence_reference.h"
 
 namespace lt2::kernels {
 
-struct DeltaRuleShape {
-  int64_t batch = 1, seq = 1, heads = 1, v_heads = 1, d_k = 1, d_v = 1;
-};
-
-// Row-major, in the layouts of delta_rule.h. Empty g is 0, an empty state or
-// gradient of a state is 0; gradients are computed if dout is not empty.
-struct DeltaRuleInputs {
-  std::vector<double> q, k, v, beta, g, initial_state, dout, dfinal_state;
-  double scale = 1;
-};
-struct DeltaRuleOutputs {
-  std::vector<double> o, final_state;
-  std::vector<double> dq, dk, dv, dbeta, dg, dinitial_state;
-};
+using DeltaRuleShape = RecurrenceShape;
+using DeltaRuleInputs = RecurrenceInputs;
+using DeltaRuleOutputs = RecurrenceOutputs;
 
 template <typename Real>
 DeltaRuleOutputs DeltaRuleReference(const DeltaRuleShape& shape,
-                                    const DeltaRuleInputs& inputs);
+                                    const DeltaRuleInputs& inputs) {
+  return RecurrenceReference<Real>(shape, inputs);
+}
 
 }  // namespace lt2::kernels
 

@@ -24,7 +24,7 @@
 //
 //   q, k           [batch, seq, heads, d_k]
 //   v              [batch, seq, v_heads, d_v]
-//   g              f32, log of the decay, <= 0
+//   g              f32, log of the decay, finite, <= 0
 //   states         [batch, v_heads, d_k, d_v], f32
 //
 // v_heads is a multiple of heads; value head h uses query and key head

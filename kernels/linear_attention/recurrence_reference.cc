@@ -1,4 +1,4 @@
-#include "kernels/delta_rule/delta_rule_reference.h"
+#include "kernels/linear_attention/recurrence_reference.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,42 +8,54 @@ namespace {
 
 // One value head of one batch row: where its rows are.
 struct Head {
-  const DeltaRuleShape& shape;
+  const RecurrenceShape& shape;
+  const RecurrenceInputs& in;
   int64_t b, h;
 
   int64_t qk(int64_t t) const {
     const int64_t head = h / (shape.v_heads / shape.heads);
     return ((b * shape.seq + t) * shape.heads + head) * shape.d_k;
   }
-  int64_t gate(int64_t t) const {
+  int64_t beta(int64_t t) const {
     return (b * shape.seq + t) * shape.v_heads + h;
   }
-  int64_t v(int64_t t) const { return gate(t) * shape.d_v; }
+  int64_t v(int64_t t) const { return beta(t) * shape.d_v; }
   int64_t state() const {
     return (b * shape.v_heads + h) * shape.d_k * shape.d_v;
+  }
+  // Of row i of the state.
+  int64_t g(int64_t t, int64_t i) const {
+    if (in.decay == Decay::kHead) return h;
+    return in.decay == Decay::kChannel ? beta(t) * shape.d_k + i : beta(t);
+  }
+  template <typename Real>
+  Real Alpha(int64_t t, int64_t i) const {
+    return in.g.empty() ? Real{1} : std::exp(static_cast<Real>(in.g[g(t, i)]));
   }
 };
 
 // What the backward pass needs of a token.
 template <typename Real>
 struct Token {
-  std::vector<Real> decayed;   // alpha S, before the correction
-  std::vector<Real> residual;  // v - decayed' k
+  std::vector<Real> decayed;   // diag(e^g) S, before anything is added
+  std::vector<Real> residual;  // the delta rule's v - decayed' k; else v
   std::vector<Real> state;     // after the token
 };
 
 template <typename Real>
-Token<Real> Advance(const Head& head, const DeltaRuleInputs& in, int64_t t,
+Token<Real> Advance(const Head& head, int64_t t,
                     const std::vector<Real>& before) {
   const int64_t d_k = head.shape.d_k, d_v = head.shape.d_v;
-  const double* k = &in.k[head.qk(t)];
-  const double* v = &in.v[head.v(t)];
-  const Real beta = in.beta[head.gate(t)];
-  const Real alpha =
-      in.g.empty() ? Real{1} : std::exp(static_cast<Real>(in.g[head.gate(t)]));
+  const double* k = &head.in.k[head.qk(t)];
+  const double* v = &head.in.v[head.v(t)];
+  const bool delta = !head.in.beta.empty();
+  const Real beta = delta ? head.in.beta[head.beta(t)] : 1.0;
   Token<Real> token{before, std::vector<Real>(v, v + d_v), {}};
-  for (Real& x : token.decayed) x *= alpha;
   for (int64_t i = 0; i < d_k; ++i) {
+    const Real alpha = head.Alpha<Real>(t, i);
+    for (int64_t j = 0; j < d_v; ++j) token.decayed[i * d_v + j] *= alpha;
+  }
+  for (int64_t i = 0; i < d_k && delta; ++i) {
     for (int64_t j = 0; j < d_v; ++j) {
       token.residual[j] -= token.decayed[i * d_v + j] * static_cast<Real>(k[i]);
     }
@@ -61,16 +73,15 @@ Token<Real> Advance(const Head& head, const DeltaRuleInputs& in, int64_t t,
 // Adds the token's gradients; `ds` is the gradient of the state, on entry after
 // the token and on return before it.
 template <typename Real>
-void Retreat(const Head& head, const DeltaRuleInputs& in, int64_t t,
-             const Token<Real>& token, std::vector<Real>* ds,
-             DeltaRuleOutputs* out) {
+void Retreat(const Head& head, int64_t t, const Token<Real>& token,
+             std::vector<Real>* ds, RecurrenceOutputs* out) {
+  const RecurrenceInputs& in = head.in;
   const int64_t d_k = head.shape.d_k, d_v = head.shape.d_v;
   const Real scale = in.scale;
   const double *q = &in.q[head.qk(t)], *k = &in.k[head.qk(t)];
   const double* dout = &in.dout[head.v(t)];
-  const Real beta = in.beta[head.gate(t)];
-  const Real alpha =
-      in.g.empty() ? Real{1} : std::exp(static_cast<Real>(in.g[head.gate(t)]));
+  const bool delta = !in.beta.empty();
+  const Real beta = delta ? in.beta[head.beta(t)] : 1.0;
   std::vector<Real> du(d_v);  // gradient of u = beta * residual
   for (int64_t i = 0; i < d_k; ++i) {
     Real dq = 0, dk = 0;
@@ -84,33 +95,38 @@ void Retreat(const Head& head, const DeltaRuleInputs& in, int64_t t,
     out->dq[head.qk(t) + i] += dq;
     out->dk[head.qk(t) + i] += dk;
   }
-  Real dbeta = 0, dg = 0;
+  Real dbeta = 0;
   for (int64_t j = 0; j < d_v; ++j) {
     dbeta += du[j] * token.residual[j];
     out->dv[head.v(t) + j] = beta * du[j];
   }
+  if (delta) out->dbeta[head.beta(t)] = dbeta;
+  Real dg = 0;
   for (int64_t i = 0; i < d_k; ++i) {
+    const Real alpha = head.Alpha<Real>(t, i);
     Real dk = 0;
+    if (in.decay == Decay::kChannel) dg = 0;
     for (int64_t j = 0; j < d_v; ++j) {
       Real& x = (*ds)[i * d_v + j];
-      dk -= token.decayed[i * d_v + j] * (beta * du[j]);
-      x -= static_cast<Real>(k[i]) * (beta * du[j]);
+      if (delta) {
+        dk -= token.decayed[i * d_v + j] * (beta * du[j]);
+        x -= static_cast<Real>(k[i]) * (beta * du[j]);
+      }
       dg += x * token.decayed[i * d_v + j];
       x *= alpha;
     }
     out->dk[head.qk(t) + i] += dk;
+    if (!out->dg.empty()) out->dg[head.g(t, i)] = dg;
   }
-  out->dbeta[head.gate(t)] = dbeta;
-  if (!in.g.empty()) out->dg[head.gate(t)] = dg;
 }
 
 }  // namespace
 
 template <typename Real>
-DeltaRuleOutputs DeltaRuleReference(const DeltaRuleShape& shape,
-                                    const DeltaRuleInputs& in) {
+RecurrenceOutputs RecurrenceReference(const RecurrenceShape& shape,
+                                      const RecurrenceInputs& in) {
   const int64_t state_size = shape.d_k * shape.d_v;
-  DeltaRuleOutputs out;
+  RecurrenceOutputs out;
   out.o.resize(in.v.size());
   out.final_state.resize(shape.batch * shape.v_heads * state_size);
   const bool backward = !in.dout.empty();
@@ -119,19 +135,19 @@ DeltaRuleOutputs DeltaRuleReference(const DeltaRuleShape& shape,
     out.dk.resize(in.k.size());
     out.dv.resize(in.v.size());
     out.dbeta.resize(in.beta.size());
-    out.dg.resize(in.g.size());
+    if (in.decay != Decay::kHead) out.dg.resize(in.g.size());
     out.dinitial_state.resize(in.initial_state.size());
   }
 
   for (int64_t row = 0; row < shape.batch * shape.v_heads; ++row) {
-    const Head head{shape, row / shape.v_heads, row % shape.v_heads};
+    const Head head{shape, in, row / shape.v_heads, row % shape.v_heads};
     std::vector<Real> state(state_size);
     if (!in.initial_state.empty()) {
       std::copy_n(&in.initial_state[head.state()], state_size, state.begin());
     }
     std::vector<Token<Real>> tokens;
     for (int64_t t = 0; t < shape.seq; ++t) {
-      Token<Real> token = Advance(head, in, t, state);
+      Token<Real> token = Advance(head, t, state);
       state = token.state;
       for (int64_t j = 0; j < shape.d_v; ++j) {
         Real sum = 0;
@@ -151,7 +167,7 @@ DeltaRuleOutputs DeltaRuleReference(const DeltaRuleShape& shape,
     }
     if (backward) {
       for (int64_t t = shape.seq - 1; t >= 0; --t) {
-        Retreat(head, in, t, tokens[t], &ds, &out);
+        Retreat(head, t, tokens[t], &ds, &out);
       }
     }
     if (!out.dinitial_state.empty()) {
@@ -161,9 +177,9 @@ DeltaRuleOutputs DeltaRuleReference(const DeltaRuleShape& shape,
   return out;
 }
 
-template DeltaRuleOutputs DeltaRuleReference<double>(const DeltaRuleShape&,
-                                                     const DeltaRuleInputs&);
-template DeltaRuleOutputs DeltaRuleReference<float>(const DeltaRuleShape&,
-                                                    const DeltaRuleInputs&);
+template RecurrenceOutputs RecurrenceReference<double>(const RecurrenceShape&,
+                                                       const RecurrenceInputs&);
+template RecurrenceOutputs RecurrenceReference<float>(const RecurrenceShape&,
+                                                      const RecurrenceInputs&);
 
 }  // namespace lt2::kernels
