@@ -169,7 +169,9 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
     }
   } else {
     for (const Slot& slot : Slots(loops, options.step + pass)) {
-      slots.push_back({slot.mixer, MixerCall{.window = slot.window}});
+      slots.push_back(
+          {slot.mixer, MixerCall{.window = slot.window,
+                                 .step = tape.recording() ? options.step : 0}});
     }
   }
 
@@ -222,6 +224,14 @@ Var LoopedModel::Logits(Tape& tape, const Tensor& ids,
     if (!ended.ok()) return tape.Fail(ended);
   }
   return logits;
+}
+
+int64_t LoopedModel::Phase(uint64_t step) const {
+  int64_t phase = 0;
+  for (const auto& block : blocks_) {
+    for (const auto& mixer : block->mixers.mixers) phase += mixer->Phase(step);
+  }
+  return phase;
 }
 
 Var LoopedModel::MeanOfPasses(Tape& tape, const Tensor& ids,

@@ -41,7 +41,8 @@ enum class Recompute { kNothing, kBlocks, kLoops };
 
 struct ForwardOptions {
   int64_t loops = 0;  // 0: the configuration's loop_count
-  uint64_t step = 0;  // selects the draw of random patterns
+  // Selects the draw of random patterns; in training the number of the step.
+  uint64_t step = 0;
   Recompute recompute = Recompute::kNothing;
   DecodeState* state = nullptr;  // inference only
 };
@@ -70,6 +71,8 @@ class LoopedModel {
     int64_t window = 0;  // 0 = none
   };
   std::vector<Slot> Slots(int64_t loops, uint64_t step) const;
+  // Differs between training steps that do not run the same operators.
+  int64_t Phase(uint64_t step) const;
 
   LoopedModel(const LoopedModel&) = delete;
   LoopedModel& operator=(const LoopedModel&) = delete;

@@ -4,9 +4,11 @@
 
 #include "absl/strings/str_join.h"
 #include "model/mixers/delta_net.h"
+#include "model/mixers/dsa.h"
 #include "model/mixers/linear_mixer.h"
 #include "model/mixers/mamba2.h"
 #include "model/mixers/mixer.h"
+#include "model/mixers/nsa.h"
 #include "model/mixers/softmax_attention.h"
 
 namespace lt2::model {
@@ -61,6 +63,8 @@ const std::vector<Entry>& Registry() {
        [](const ModelConfig& c) {
          return std::make_unique<LinearMixer>(c, LinearMixer::kHgrn2);
        }},
+      {"nsa", [](const ModelConfig& c) { return std::make_unique<Nsa>(c); }},
+      {"dsa", [](const ModelConfig& c) { return std::make_unique<Dsa>(c); }},
   };
   return entries;
 }

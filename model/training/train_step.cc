@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/activation/activation.h"
+
 namespace lt2::model {
 
 absl::Status TrainStep::Shape(int64_t batch, int64_t seq) {
@@ -14,6 +16,7 @@ absl::Status TrainStep::Shape(int64_t batch, int64_t seq) {
   LT2_ASSIGN_OR_RETURN(ids_, ctx.Empty(DType::kI32, {batch, seq}));
   LT2_ASSIGN_OR_RETURN(targets_, ctx.Empty(DType::kI32, {batch * seq}));
   LT2_ASSIGN_OR_RETURN(loss_, ctx.Zeros(DType::kF32, {1}));
+  LT2_ASSIGN_OR_RETURN(attached_loss_, ctx.Zeros(DType::kF32, {1}));
   const float one = 1;
   LT2_ASSIGN_OR_RETURN(one_, ctx.FromHost<float>({&one, 1}, {1}));
   return absl::OkStatus();
@@ -30,6 +33,11 @@ absl::Status TrainStep::Work(uint64_t step) {
   const Var loss = CrossEntropy(tape, logits, targets_, model_.activation());
   LT2_RETURN_IF_ERROR(tape.Backward(loss, one_));
   LT2_RETURN_IF_ERROR(ctx.Copy(loss.value(), &loss_));
+  LT2_RETURN_IF_ERROR(ctx.Zero(&attached_loss_));
+  for (const Tape::Attached& a : tape.attached()) {
+    LT2_RETURN_IF_ERROR(
+        kernels::Add(ctx, {attached_loss_, a.loss}, &attached_loss_));
+  }
   return optimizer_.Step();
 }
 
@@ -49,6 +57,11 @@ absl::StatusOr<StepMetrics> TrainStep::Run(int64_t batch, int64_t seq,
   LT2_RETURN_IF_ERROR(ctx.CopyFromHost(targets.data(), &targets_));
   LT2_RETURN_IF_ERROR(optimizer_.SetStep(lr, number));
   const uint64_t step = static_cast<uint64_t>(number);
+  if (model_.Phase(step) != phase_) {
+    phase_ = model_.Phase(step);
+    graph_ = nullptr;
+    warm_ = false;
+  }
   const bool capturable = ctx.is_cuda() && !model_.config().random_pattern();
   if (!capturable || !warm_) {
     LT2_RETURN_IF_ERROR(Work(step));
@@ -64,6 +77,7 @@ absl::StatusOr<StepMetrics> TrainStep::Run(int64_t batch, int64_t seq,
   LT2_RETURN_IF_ERROR(ctx.CopyToHost(loss_, &metrics.loss));
   LT2_RETURN_IF_ERROR(
       ctx.CopyToHost(optimizer_.norm(), &metrics.gradient_norm));
+  LT2_RETURN_IF_ERROR(ctx.CopyToHost(attached_loss_, &metrics.attached_loss));
   if (!std::isfinite(metrics.loss) || !std::isfinite(metrics.gradient_norm)) {
     return absl::AbortedError(absl::StrCat(
         "step ", number, ": loss is ", metrics.loss, ", gradient norm ",

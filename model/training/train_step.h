@@ -1,8 +1,9 @@
 // One optimiser step on one batch: forward, backward, clip, AdamW.
 //
 // On a GPU the first step of a shape runs operator by operator; from the second
-// on the whole step is one CUDA graph launch (except with random patterns, whose
-// masks or mixers change). The bits are the same either way.
+// on the whole step is one CUDA graph launch (except with random patterns,
+// whose masks or mixers change). Where a mixer's phase changes (Mixer::Phase)
+// the step is captured anew. The bits are the same either way.
 
 #ifndef LT2_MODEL_TRAINING_TRAIN_STEP_H_
 #define LT2_MODEL_TRAINING_TRAIN_STEP_H_
@@ -18,6 +19,9 @@ namespace lt2::model {
 struct StepMetrics {
   float loss = 0;
   float gradient_norm = 0;  // before clipping
+  // Sum of the losses that mixers attach (the indexers' KL divergences), not
+  // part of `loss` and not weighted.
+  float attached_loss = 0;
 };
 
 class TrainStep {
@@ -45,8 +49,9 @@ class TrainStep {
   LoopedModel& model_;
   Optimizer& optimizer_;
   const Recompute recompute_;
-  Tensor ids_, targets_, one_, loss_;
+  Tensor ids_, targets_, one_, loss_, attached_loss_;
   bool warm_ = false;
+  int64_t phase_ = 0;  // of the captured step
   std::unique_ptr<CudaGraph> graph_;
 };
 
