@@ -29,6 +29,28 @@ const float* DataOrNull(const Tensor& t, int64_t offset) {
   return t.defined() ? t.data<float>() + offset : nullptr;
 }
 
+// y = a x
+void Multiply(int64_t n, float a, const float* __restrict x,
+              float* __restrict y) {
+  for (int64_t j = 0; j < n; ++j) y[j] = a * x[j];
+}
+
+// y *= a
+void Scale(int64_t n, float a, float* y) {
+  for (int64_t j = 0; j < n; ++j) y[j] *= a;
+}
+
+// y *= x
+void MultiplyBy(int64_t n, const float* __restrict x, float* __restrict y) {
+  for (int64_t j = 0; j < n; ++j) y[j] *= x[j];
+}
+
+// y = a e x
+void Multiply(int64_t n, float a, const float* __restrict e,
+              const float* __restrict x, float* __restrict y) {
+  for (int64_t j = 0; j < n; ++j) y[j] = a * e[j] * x[j];
+}
+
 }  // namespace
 
 HeadView::HeadView(const RecurrenceArgs& recurrence, const Tensor& output_grad,
@@ -103,9 +125,10 @@ void Chunk::PrepareScalar(const ChunkRows& c, bool queries) {
   for (int64_t i = 0; i < c.n; ++i) {
     from_start[i] = Exp(static_cast<float>(total[i]));
     to_end[i] = Exp(static_cast<float>(sum - total[i]));
+    // Whole rows make SIMD loops; pairs j > i are then cleared.
     float* row = &lm[i * c.n];
-    for (int64_t j = 0; j <= i; ++j) {
-      row[j] = Exp(static_cast<float>(total[i] - total[j]));
+    for (int64_t j = 0; j < c.n; ++j) {
+      row[j] = Exp(static_cast<float>(std::min(total[i] - total[j], 0.0)));
     }
     std::fill(row + i + 1, row + c.n, 0.0f);
   }
@@ -126,11 +149,9 @@ void Chunk::PrepareScalar(const ChunkRows& c, bool queries) {
   for (int64_t i = 0; i < c.n; ++i) {
     const float *q = c.q + i * head.qk_row, *k = c.k + i * head.qk_row;
     const float e = from_start[i], d = to_end[i];
-    for (int64_t j = 0; j < d_k; ++j) kd[i * d_k + j] = d * k[j];
-    for (int64_t j = 0; j < d_k && queries; ++j) {
-      qe[i * d_k + j] = scale * e * q[j];
-    }
-    for (int64_t j = 0; j < d_k && delta; ++j) ke[i * d_k + j] = e * k[j];
+    Multiply(d_k, d, k, &kd[i * d_k]);
+    if (queries) Multiply(d_k, scale * e, q, &qe[i * d_k]);
+    if (delta) Multiply(d_k, e, k, &ke[i * d_k]);
   }
 }
 
@@ -143,14 +164,11 @@ void Chunk::PrepareChannel(const ChunkRows& c, bool queries) {
     const float* g = c.g + i * head.g_row;
     const float *q = c.q + i * head.qk_row, *k = c.k + i * head.qk_row;
     float *f = &alpha[i * d_k], *e = &product[i * d_k];
-    for (int64_t j = 0; j < d_k; ++j) {
-      f[j] = Exp(g[j]);
-      e[j] = end[j] *= f[j];
-    }
-    for (int64_t j = 0; j < d_k && queries; ++j) {
-      qe[i * d_k + j] = scale * e[j] * q[j];
-    }
-    for (int64_t j = 0; j < d_k && delta; ++j) ke[i * d_k + j] = e[j] * k[j];
+    for (int64_t j = 0; j < d_k; ++j) f[j] = Exp(g[j]);
+    MultiplyBy(d_k, f, end.data());
+    std::copy_n(end.begin(), d_k, e);
+    if (queries) Multiply(d_k, scale, e, q, &qe[i * d_k]);
+    if (delta) Multiply(d_k, 1.0f, e, k, &ke[i * d_k]);
   }
   std::fill_n(p.begin(), c.n * c.n, 0.0f);
   std::fill_n(a.begin(), delta ? c.n * c.n : 0, 0.0f);
@@ -158,7 +176,7 @@ void Chunk::PrepareChannel(const ChunkRows& c, bool queries) {
     float* w = &kd[j * d_k];
     std::copy_n(c.k + j * head.qk_row, d_k, w);
     for (int64_t i = j; i < c.n; ++i) {
-      for (int64_t x = 0; x < d_k && i > j; ++x) w[x] *= alpha[i * d_k + x];
+      if (i > j) MultiplyBy(d_k, &alpha[i * d_k], w);
       if (queries) {
         p[i * c.n + j] = scale * Dot(d_k, c.q + i * head.qk_row, w);
       }
@@ -178,13 +196,15 @@ void Chunk::Correct(const ChunkRows& c, const float* state_before) {
   MulAdd(c.n, d_v, d_k, ke.data(), d_k, 1, state_before, d_v, vn.data(), d_v);
   for (int64_t i = 0; i < c.n; ++i) {
     const float beta = c.beta[i * head.beta_row];
+    const float* __restrict v = c.v + i * head.v_row;
+    float* __restrict r = &rest[i * d_v];
+    float* __restrict u = &vn[i * d_v];
     for (int64_t j = 0; j < d_v; ++j) {
-      const float x = c.v[i * head.v_row + j] - vn[i * d_v + j];
-      rest[i * d_v + j] = x;
-      vn[i * d_v + j] = beta * x;
+      r[j] = v[j] - u[j];
+      u[j] = beta * r[j];
     }
     for (int64_t j = 0; j < i; ++j) {
-      Axpy(d_v, -beta * a[i * c.n + j], &vn[j * d_v], &vn[i * d_v]);
+      Axpy(d_v, -beta * a[i * c.n + j], &vn[j * d_v], u);
     }
   }
 }
@@ -198,7 +218,7 @@ void Chunk::ReadOut(const ChunkRows& c, const float* state_before,
 
 void Chunk::Advance(const ChunkRows& c, float* state_io) const {
   for (int64_t i = 0; i < d_k; ++i) {
-    for (int64_t j = 0; j < d_v; ++j) state_io[i * d_v + j] *= end[i];
+    Scale(d_v, end[i], state_io + i * d_v);
   }
   MulAdd(d_k, d_v, c.n, kd.data(), 1, d_k, vn.data(), d_v, state_io, d_v);
 }

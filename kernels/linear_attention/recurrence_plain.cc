@@ -102,7 +102,9 @@ class Head {
     std::vector<double> total;    // [n, width]: G
     Matrix e, d;                  // [n, d_k]: e^{G_i}, e^{G_C - G_i}
     std::vector<float> end;       // [d_k]: e^{G_C}
-    Matrix lm;                    // [n, n], unless per channel
+    Matrix lm;                    // [n, n], unless per channel; else:
+    Matrix near;                  // [n, d_k]: e^{G_i - R}
+    std::vector<Matrix> far;      // by sub-chunk, rows before it: e^{R - G_j}
     Matrix p, a, b, t, u, w, vn;  // a, b, t, u, w: the delta rule's
   };
 
@@ -167,15 +169,30 @@ class Head {
   };
   PairDecay DecayOfPair(const Chunk& c, int64_t i, int64_t j,
                         int64_t channel) const {
-    const auto total = [&](int64_t row) {
-      return row < 0 ? 0.0 : c.total[row * s_.d_k + channel];
-    };
-    if (i / kSubChunk == j / kSubChunk) {
-      return {static_cast<float>(std::exp(total(i) - total(j))), 1.0f, false};
+    const int64_t block = i / kSubChunk;
+    if (block == j / kSubChunk) {
+      return {static_cast<float>(std::exp(c.total[i * s_.d_k + channel] -
+                                          c.total[j * s_.d_k + channel])),
+              1.0f, false};
     }
-    const double reference = total(i / kSubChunk * kSubChunk - 1);
-    return {static_cast<float>(std::exp(total(i) - reference)),
-            static_cast<float>(std::exp(reference - total(j))), true};
+    return {c.near(i, channel), c.far[block](j, channel), true};
+  }
+
+  // Fills c->near and c->far.
+  void TabulatePairDecays(Chunk* c) const {
+    const auto total = [&](int64_t row, int64_t m) {
+      return row < 0 ? 0.0 : c->total[row * s_.d_k + m];
+    };
+    c->near = Matrix(c->n, s_.d_k).Map([&](int64_t i, int64_t m) {
+      const double reference = total(i / kSubChunk * kSubChunk - 1, m);
+      return static_cast<float>(std::exp(total(i, m) - reference));
+    });
+    for (int64_t first = 0; first < c->n; first += kSubChunk) {
+      c->far.push_back(Matrix(first, s_.d_k).Map([&](int64_t j, int64_t m) {
+        const double reference = total(first - 1, m);
+        return static_cast<float>(std::exp(reference - total(j, m)));
+      }));
+    }
   }
 
   // sum_c x_ic k_jc e^{G_ic - G_jc} for j <= i.
@@ -244,6 +261,7 @@ class Head {
       }
     }
     if (channel_) {
+      TabulatePairDecays(&c);
       c.p = PairSums(c, c.q);
     } else {
       c.lm = Matrix(n, n).Map([&](int64_t i, int64_t j) {

@@ -4,58 +4,83 @@
 #ifndef LT2_KERNELS_LINEAR_ATTENTION_SMALL_MATRIX_H_
 #define LT2_KERNELS_LINEAR_ATTENTION_SMALL_MATRIX_H_
 
-#include <algorithm>
+#include <immintrin.h>
+
 #include <cmath>
 #include <cstdint>
 
 namespace lt2::kernels {
 
+namespace small_matrix {
+
+// kRows rows and 8 kVectors columns of c += a b, in registers.
+template <int kRows, int kVectors>
+inline void Tile(int64_t k, const float* a, int64_t a_row, int64_t a_col,
+                 const float* b, int64_t b_row, float* c, int64_t c_row) {
+  __m256 sum[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      sum[i][j] = _mm256_loadu_ps(c + i * c_row + 8 * j);
+    }
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    __m256 y[kVectors];
+    for (int j = 0; j < kVectors; ++j) {
+      y[j] = _mm256_loadu_ps(b + p * b_row + 8 * j);
+    }
+    for (int i = 0; i < kRows; ++i) {
+      const __m256 x = _mm256_set1_ps(a[i * a_row + p * a_col]);
+      for (int j = 0; j < kVectors; ++j) {
+        sum[i][j] = _mm256_fmadd_ps(x, y[j], sum[i][j]);
+      }
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      _mm256_storeu_ps(c + i * c_row + 8 * j, sum[i][j]);
+    }
+  }
+}
+
+// kRows rows of c += a b.
+template <int kRows>
+inline void Rows(int64_t n, int64_t k, const float* a, int64_t a_row,
+                 int64_t a_col, const float* b, int64_t b_row, float* c,
+                 int64_t c_row) {
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16) {
+    Tile<kRows, 2>(k, a, a_row, a_col, b + j, b_row, c + j, c_row);
+  }
+  if (j + 8 <= n) {
+    Tile<kRows, 1>(k, a, a_row, a_col, b + j, b_row, c + j, c_row);
+    j += 8;
+  }
+  for (; j < n; ++j) {
+    for (int i = 0; i < kRows; ++i) {
+      float sum = c[i * c_row + j];
+      for (int64_t p = 0; p < k; ++p) {
+        sum = std::fma(a[i * a_row + p * a_col], b[p * b_row + j], sum);
+      }
+      c[i * c_row + j] = sum;
+    }
+  }
+}
+
+}  // namespace small_matrix
+
 // c[m, n] += a[m, k] b[k, n]. Element (i, p) of a is a[i * a_row + p * a_col],
-// rows of b and c are contiguous. Two rows and four products at a time, so that
-// a loaded value of b or c is used more than once.
+// rows of b and c are contiguous. Every element is summed over p in order, so
+// that the tiling does not show in the result.
 inline void MulAdd(int64_t m, int64_t n, int64_t k, const float* a,
                    int64_t a_row, int64_t a_col, const float* b, int64_t b_row,
                    float* c, int64_t c_row) {
-  for (int64_t i = 0; i < m; i += 2) {
-    const int64_t next = i + 1 < m ? 1 : 0;
-    float spare[256];  // the second row's target where there is none
-    const float* a0 = a + i * a_row;
-    const float* a1 = a0 + next * a_row;
-    for (int64_t begin = 0; begin < n; begin += 256) {
-      const int64_t width = std::min<int64_t>(n - begin, 256);
-      float* __restrict c0 = c + i * c_row + begin;
-      float* __restrict c1 = next ? c0 + c_row : spare;
-      if (!next) std::fill_n(spare, width, 0.0f);
-      int64_t p = 0;
-      for (; p + 4 <= k; p += 4) {
-        const float* __restrict b0 = b + p * b_row + begin;
-        const float* __restrict b1 = b0 + b_row;
-        const float* __restrict b2 = b1 + b_row;
-        const float* __restrict b3 = b2 + b_row;
-        const float x0 = a0[p * a_col], y0 = a1[p * a_col];
-        const float x1 = a0[(p + 1) * a_col], y1 = a1[(p + 1) * a_col];
-        const float x2 = a0[(p + 2) * a_col], y2 = a1[(p + 2) * a_col];
-        const float x3 = a0[(p + 3) * a_col], y3 = a1[(p + 3) * a_col];
-        for (int64_t j = 0; j < width; ++j) {
-          float s = std::fma(x0, b0[j], c0[j]);
-          float t = std::fma(y0, b0[j], c1[j]);
-          s = std::fma(x1, b1[j], s);
-          t = std::fma(y1, b1[j], t);
-          s = std::fma(x2, b2[j], s);
-          t = std::fma(y2, b2[j], t);
-          c0[j] = std::fma(x3, b3[j], s);
-          c1[j] = std::fma(y3, b3[j], t);
-        }
-      }
-      for (; p < k; ++p) {
-        const float* __restrict b0 = b + p * b_row + begin;
-        const float x0 = a0[p * a_col], y0 = a1[p * a_col];
-        for (int64_t j = 0; j < width; ++j) {
-          c0[j] = std::fma(x0, b0[j], c0[j]);
-          c1[j] = std::fma(y0, b0[j], c1[j]);
-        }
-      }
-    }
+  using small_matrix::Rows;
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4) {
+    Rows<4>(n, k, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row);
+  }
+  for (; i < m; ++i) {
+    Rows<1>(n, k, a + i * a_row, a_row, a_col, b, b_row, c + i * c_row, c_row);
   }
 }
 
