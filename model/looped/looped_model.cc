@@ -123,9 +123,11 @@ std::vector<LoopedModel::Slot> LoopedModel::Slots(int64_t loops,
 Var LoopedModel::RunBlock(Tape& tape, Block& block, const Var& h,
                           const SlotCall& slot) {
   const float eps = static_cast<float>(config_.norm_eps);
-  Var y = Add(tape, h,
-              slot.mixer->Forward(tape, RmsNorm(tape, h, block.mixer_norm, eps),
-                                  slot.call));
+  slot.call.Observe("block_input", h);
+  const Var mixed = slot.mixer->Forward(
+      tape, RmsNorm(tape, h, block.mixer_norm, eps), slot.call);
+  slot.call.Observe("mixer_output", mixed);
+  const Var y = Add(tape, h, mixed);
   if (!config_.use_ffn) return y;
   const Var n = RmsNorm(tape, y, block.ffn_norm, eps);
   const Var gated =
@@ -175,7 +177,21 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
     }
   }
 
-  Var h = Embedding(tape, ids, embedding_);
+  const auto& observer = options.observer;
+  if (observer) {
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const int64_t slot = static_cast<int64_t>(i);
+      slots[i].call.observer = [observer, loop = slot / config_.n_layers + 1,
+                                layer = slot % config_.n_layers](
+                                   absl::string_view name, const Var& value) {
+        observer(loop, layer, name, value);
+      };
+    }
+  }
+
+  Var h = options.embedded.defined() ? options.embedded
+                                     : Embedding(tape, ids, embedding_);
+  if (observer && tape.ok()) observer(0, -1, "h", h);
   for (int64_t loop = 0; loop < loops; ++loop) {
     if (options.recompute == Recompute::kLoops) {
       h = Checkpoint(
@@ -187,6 +203,7 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
     } else {
       h = RunLoop(tape, h, slots, loop, options.recompute);
     }
+    if (observer && tape.ok()) observer(loop + 1, -1, "h", h);
   }
   h = RmsNorm(tape, h, final_norm_, static_cast<float>(config_.norm_eps));
   if (!tape.ok()) return Var();

@@ -22,6 +22,7 @@
 #ifndef LT2_MODEL_LOOPED_LOOPED_MODEL_H_
 #define LT2_MODEL_LOOPED_LOOPED_MODEL_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -45,6 +46,19 @@ struct ForwardOptions {
   uint64_t step = 0;
   Recompute recompute = Recompute::kNothing;
   DecodeState* state = nullptr;  // inference only
+
+  // For probes. h(0) [batch, seq, dim] instead of the embeddings of the ids: a
+  // Leaf of the tape receives the gradient.
+  Var embedded;
+  // Is told intermediate values of each pass as they are computed (with
+  // recomputation, also when they are computed again):
+  //   "h"                       the state after `loop` loops, 0..T; layer -1
+  //   "block_input", "mixer_output"
+  //                             of layer 0..N-1 in loop 1..T
+  //   what the mixer tells      MixerCall::observer, same layer and loop
+  std::function<void(int64_t loop, int64_t layer, absl::string_view name,
+                     const Var& value)>
+      observer;
 };
 
 class LoopedModel {

@@ -139,6 +139,9 @@ Var DeltaNet::Forward(Tape& tape, const Var& x, const MixerCall& call) {
     q = Interleave(tape, q, steps_, steps_ - 1);
     if (g.defined()) g = Interleave(tape, g, steps_, 0);
   }
+  call.Observe("k", k);
+  call.Observe("beta", beta);
+  call.Observe("g", g);
   const float scale = 1.0f / std::sqrt(static_cast<float>(shape_.d_k()));
   Var o = DeltaRule(tape, q, k, v, beta, g, scale,
                     state ? &state->recurrent : nullptr);

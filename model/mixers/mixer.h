@@ -13,6 +13,7 @@
 #ifndef LT2_MODEL_MIXERS_MIXER_H_
 #define LT2_MODEL_MIXERS_MIXER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,14 @@ struct MixerCall {
   Position position;
   Tensor lengths;       // i32 [batch], tokens before x
   Tensor next_lengths;  // i32 [batch], tokens including x
+  // If set, is told intermediate values by name, for whole sequences: of delta
+  // rules "k", "beta" and "g" (if there is a decay) as the operator gets them,
+  // of softmax attention "q" and "k" after the rotation.
+  std::function<void(absl::string_view name, const Var& value)> observer;
+
+  void Observe(absl::string_view name, const Var& value) const {
+    if (observer && value.defined()) observer(name, value);
+  }
 };
 
 class Mixer {

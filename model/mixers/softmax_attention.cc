@@ -44,6 +44,8 @@ Var SoftmaxAttention::Forward(Tape& tape, const Var& x, const MixerCall& call) {
     q = Rope(tape, q, theta_, layout_, call.position);
     k = Rope(tape, k, theta_, layout_, call.position);
   }
+  call.Observe("q", q);
+  call.Observe("k", k);
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim_));
   MixerState* state = call.state;
   Var o = state == nullptr
