@@ -42,9 +42,9 @@
 // e^{G_i - G_j} is never split into e^{G_i} and e^{-G_j} over a chunk.
 //
 // FLOPs per chunk and value head: 2 C^2 (d_k + d_v) + 4 C d_k d_v forward,
-// about 2.5 times that backward; decay per channel adds 3 C^2 d_k forward and
-// 7 C^2 d_k backward outside matrix products. Linear in seq. Memory: inputs and
-// results once, plus in the backward pass one state per chunk.
+// about 2.5 times that backward, for every kind of decay. Linear in seq.
+// Memory: inputs and results once, plus in the backward pass one state per
+// chunk.
 // LinearAttentionStep: 5 d_k d_v FLOPs per head, state read and written once.
 //
 // CPU: everything f32, any sizes, chunks of 16 or 32. CUDA: activations bf16
@@ -52,10 +52,10 @@
 // then token by token, and forward only. Results do not depend on the number of
 // threads and are the same bits every run.
 //
-// Not supported: the gradient for f32 tensors on CUDA; the gradient of a
-// constant decay ([v_heads]); bf16 with d_k, d_v that are not multiples of 16,
-// or d_k > 128, or d_v > 256; packed sequences. Such calls return
-// InvalidArgument (a constant decay's gradient is simply not made).
+// Not supported: the gradient of a constant decay (none is made); on CUDA the
+// gradient for f32 tensors, and d_k > 128; bf16 with d_k, d_v that are not
+// multiples of 16, or d_v > 256 (but LinearAttentionStep takes them); packed
+// sequences. Such calls return InvalidArgument.
 
 #ifndef LT2_KERNELS_LINEAR_ATTENTION_LINEAR_ATTENTION_H_
 #define LT2_KERNELS_LINEAR_ATTENTION_LINEAR_ATTENTION_H_
