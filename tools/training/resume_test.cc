@@ -28,7 +28,9 @@ const char kConfig[] = R"({
                           {"task": "program", "bits": 8, "swaps": 8}]},
   "train": {"steps": 60, "batch": 4, "lr": 0.003, "warmup": 5,
             "checkpoint_every": 2, "eval_every": 7, "eval_examples": 8,
-            "advance_at": 0.4}
+            "confirm_examples": 16, "test_examples": 9, "advance_at": 0.4},
+  "test": [{"task": "program", "bits": 8, "swaps": 2},
+           {"task": "program", "bits": 8, "swaps": 16}]
 })";
 
 std::string Temp(const std::string& name) {
@@ -101,6 +103,17 @@ TEST(Resume, KilledAtRandomMomentsReachesTheSameBits) {
   }
   EXPECT_EQ(Log(Temp("killed")), Log(Temp("alone")));
   EXPECT_GT(kills, 3);
+
+  // The log tells confirmations, solved stages and tests.
+  int confirmed = 0, solved = 0, tests = 0;
+  for (const nlohmann::json& line : Log(Temp("alone"))) {
+    confirmed += line.contains("confirming") && line["examples"] == 16;
+    solved += line.contains("solved");
+    tests += line.contains("test") && line["examples"] == 9;
+  }
+  EXPECT_GE(confirmed, 1);
+  EXPECT_GE(solved, 1);
+  EXPECT_EQ(tests, 2);
 }
 
 TEST(Resume, InterruptSavesACheckpoint) {

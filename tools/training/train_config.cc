@@ -33,6 +33,8 @@ void ReadTrain(JsonReader r, TrainConfig* c) {
   c->log_every = r.Int("log_every", c->log_every, 1);
   c->eval_every = r.Int("eval_every", c->eval_every, 0);
   c->eval_examples = r.Int("eval_examples", c->eval_examples, 1);
+  c->confirm_examples = r.Int("confirm_examples", c->confirm_examples, 0);
+  c->test_examples = r.Int("test_examples", c->test_examples, 1);
   c->checkpoint_every = r.Int("checkpoint_every", c->checkpoint_every, 0);
   c->stop_at = r.Float("stop_at", c->stop_at, 0, 2);
   c->advance_at = r.Float("advance_at", c->advance_at, 0, 1);
@@ -68,6 +70,23 @@ absl::Status ReadData(const nlohmann::json& data, const std::string& data_dir,
   return absl::OkStatus();
 }
 
+absl::Status ReadTests(const nlohmann::json& json, const std::string& data_dir,
+                       TrainConfig* c) {
+  for (size_t i = 0; i < json.size(); ++i) {
+    tasks::TaskOptions options;
+    options.data_dir = data_dir;
+    options.path = absl::StrCat("test[", i, "]");
+    LT2_ASSIGN_OR_RETURN(auto task, tasks::CreateTask(json[i], options));
+    if (task->vocab_size() > c->stages[0]->vocab_size()) {
+      return InvalidArgument(options.path, ": vocabulary of ",
+                             task->vocab_size(), ", the data's ",
+                             c->stages[0]->vocab_size());
+    }
+    c->tests.push_back(std::move(task));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
@@ -79,9 +98,11 @@ absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
   r.Require({"model", "data"});
   r.Has("model");
   r.Has("data");
+  const nlohmann::json& tests = r.Array("test");
   ReadTrain(r.Object("train"), &c);
   LT2_RETURN_IF_ERROR(r.Finish());
   LT2_RETURN_IF_ERROR(ReadData(json["data"], data_dir, &c));
+  LT2_RETURN_IF_ERROR(ReadTests(tests, data_dir, &c));
   nlohmann::json model = json["model"];
   const int64_t vocab = c.stages[0]->vocab_size();
   if (model.is_object() && !model.contains("vocab_size")) {
@@ -101,6 +122,9 @@ absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
     for (const auto& stage : c.stages) {
       c.json["data"]["curriculum"].push_back(stage->spec());
     }
+  }
+  for (size_t i = 0; i < c.tests.size(); ++i) {
+    c.json["test"][i] = c.tests[i]->spec();
   }
   return c;
 }

@@ -7,12 +7,20 @@
 //                                    left to the task
 //     "data":  {"task": ...}         tasks/README.md; or
 //     "data":  {"curriculum": [{"task": ...}, ...]}
-//     "train": {...}                 below
+//     "train": {...},                below
+//     "test":  [{"task": ...}, ...]  optional: tasks whose test split is scored
+//                                    when the run is done
 //   }
 //
 // A curriculum moves to its next task when the accuracy on the validation split
 // reaches advance_at, and ends the run when the last is reached or a stage has
-// used stage_steps. All its tasks need one vocabulary.
+// used stage_steps. All its tasks need one vocabulary, and the tests' must not
+// be larger.
+//
+// Evaluations must be frequent for a curriculum to advance without delay, and
+// large for its decisions to be sure. With confirm_examples > 0 both are cheap:
+// where eval_examples reach advance_at (or stop_at), that many further examples
+// are scored and decide.
 
 #ifndef LT2_TOOLS_TRAINING_TRAIN_CONFIG_H_
 #define LT2_TOOLS_TRAINING_TRAIN_CONFIG_H_
@@ -34,6 +42,7 @@ struct TrainConfig {
   uint64_t seed = 1;
   model::ModelConfig model;
   std::vector<std::unique_ptr<tasks::Task>> stages;  // one without curriculum
+  std::vector<std::unique_ptr<tasks::Task>> tests;
 
   int64_t steps = 1000;  // of all stages together
   int64_t batch = 32;
@@ -43,6 +52,8 @@ struct TrainConfig {
   int64_t log_every = 1;
   int64_t eval_every = 0;  // 0: at the end only
   int64_t eval_examples = 256;
+  int64_t confirm_examples = 0;  // 0: eval_examples decide
+  int64_t test_examples = 1000;  // of each test
   int64_t checkpoint_every = 0;  // 0: at the end only
   double stop_at = 2;            // accuracy that ends the run early
   double advance_at = 0.9;

@@ -51,6 +51,11 @@ TEST(TrainConfig, ErrorsNameThePath) {
   bad = Valid();
   bad["data"] = {{"curriculum", {{{"task", "parity"}}, {{"task", "mqar"}}}}};
   EXPECT_NE(ErrorOf(bad).find("data.curriculum[1]"), std::string::npos);
+  bad = Valid();
+  bad["test"] = {{{"task", "parity"}}, {{"task", "mqar"}}};
+  EXPECT_NE(ErrorOf(bad).find("test[1]: vocabulary"), std::string::npos);
+  bad["test"] = {{{"task", "partiy"}}};
+  EXPECT_NE(ErrorOf(bad).find("test[0].task"), std::string::npos);
 }
 
 TEST(Progress, BarAndDuration) {

@@ -38,7 +38,7 @@ struct State {
   int64_t solved = 0;
   int64_t evaluated_step = 0;  // of the last evaluation
   int64_t log_lines = 0;
-  bool done = false;
+  bool done = false, tested = false;
   double accuracy = 0, valid_loss = 0;
 
   nlohmann::json ToJson(uint64_t seed) const {
@@ -50,6 +50,7 @@ struct State {
             {"next_index", next_index},
             {"solved", solved},
             {"done", done},
+            {"tested", tested},
             {"evaluated_step", evaluated_step},
             {"log_lines", log_lines},
             {"accuracy", accuracy},
@@ -66,6 +67,7 @@ struct State {
       s.evaluated_step = json.at("evaluated_step");
       s.log_lines = json.at("log_lines");
       s.done = json.at("done");
+      s.tested = json.value("tested", false);
       s.accuracy = json.at("accuracy");
       s.valid_loss = json.at("valid_loss");
       return s;
@@ -86,7 +88,19 @@ class Run {
   absl::Status Prepare();
   void StartStage();
   absl::Status Step();
+  // The validation examples [first, first + count) of the stage's task, or
+  // test examples of another one.
+  absl::StatusOr<evals::TaskTotals> Score(const tasks::Task& task,
+                                          tasks::Split split, int64_t first,
+                                          int64_t count);
   absl::Status Evaluate();
+  // If the last evaluation reached `threshold`: the accuracy on further
+  // examples takes its place, if the configuration wants that.
+  absl::Status Confirm(double threshold);
+  absl::Status LogEvaluation(const evals::TaskTotals& total, bool confirming);
+  absl::Status AdvanceCurriculum();
+  absl::Status End(const std::string& reason);
+  absl::Status RunTests();
   absl::Status Save();
   void Tell(const std::string& text) {
     if (!options_.quiet) terminal_.Line(text);
@@ -231,32 +245,101 @@ absl::Status Run::Step() {
   return absl::OkStatus();
 }
 
-absl::Status Run::Evaluate() {
+absl::StatusOr<evals::TaskTotals> Run::Score(const tasks::Task& task,
+                                             tasks::Split split, int64_t first,
+                                             int64_t count) {
+  const int64_t available = task.num_examples(split);
+  if (available >= 0) {
+    count = std::min(count, std::max<int64_t>(0, available - first));
+  }
   evals::ScoreOptions score;
-  score.split = tasks::Split::kValid;
+  score.split = split;
   score.seed = config_.seed;
-  score.batch = std::min<int64_t>(config_.batch, config_.eval_examples);
-  int64_t n = config_.eval_examples;
-  const int64_t available = task().num_examples(tasks::Split::kValid);
-  if (available >= 0) n = std::min(n, available);
-  std::vector<int64_t> indices(n);
-  std::iota(indices.begin(), indices.end(), 0);
+  score.batch = std::max<int64_t>(1, std::min(config_.batch, count));
+  std::vector<int64_t> indices(count);
+  std::iota(indices.begin(), indices.end(), first);
   LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
-                       evals::ScoreTask(*model_, task(), indices, score));
-  const evals::TaskTotals total = evals::Total(items);
-  state_.evaluated_step = state_.step;
+                       evals::ScoreTask(*model_, task, indices, score));
+  return evals::Total(items);
+}
+
+absl::Status Run::LogEvaluation(const evals::TaskTotals& total,
+                                bool confirming) {
   state_.accuracy = total.accuracy();
   state_.valid_loss = total.loss();
   Tell(absl::StrFormat(
-      "  evaluation: loss %.4f  accuracy %.4f  whole sequences %.4f  (%d "
-      "examples)",
-      total.loss(), total.accuracy(), total.sequence_accuracy(), total.items));
-  return log_->Write({{"step", state_.step},
-                      {"stage", state_.stage + 1},
-                      {"valid_loss", total.loss()},
-                      {"accuracy", total.accuracy()},
-                      {"sequence_accuracy", total.sequence_accuracy()},
-                      {"examples", total.items}});
+      "  %s: loss %.4f  accuracy %.4f  whole sequences %.4f  (%d examples)",
+      confirming ? "confirmation" : "evaluation", total.loss(),
+      total.accuracy(), total.sequence_accuracy(), total.items));
+  nlohmann::json line = {{"step", state_.step},
+                         {"stage", state_.stage + 1},
+                         {"valid_loss", total.loss()},
+                         {"accuracy", total.accuracy()},
+                         {"sequence_accuracy", total.sequence_accuracy()},
+                         {"examples", total.items}};
+  if (confirming) line["confirming"] = true;
+  return log_->Write(line);
+}
+
+absl::Status Run::Evaluate() {
+  LT2_ASSIGN_OR_RETURN(
+      const evals::TaskTotals total,
+      Score(task(), tasks::Split::kValid, 0, config_.eval_examples));
+  state_.evaluated_step = state_.step;
+  return LogEvaluation(total, /*confirming=*/false);
+}
+
+absl::Status Run::Confirm(double threshold) {
+  if (state_.accuracy < threshold || config_.confirm_examples == 0) {
+    return absl::OkStatus();
+  }
+  LT2_ASSIGN_OR_RETURN(const evals::TaskTotals total,
+                       Score(task(), tasks::Split::kValid,
+                             config_.eval_examples, config_.confirm_examples));
+  if (total.items == 0) return absl::OkStatus();  // no further ones
+  return LogEvaluation(total, /*confirming=*/true);
+}
+
+absl::Status Run::End(const std::string& reason) {
+  state_.done = true;
+  return log_->Write({{"step", state_.step}, {"ended_by", reason}});
+}
+
+absl::Status Run::AdvanceCurriculum() {
+  state_.solved = state_.stage + 1;
+  Tell(absl::StrFormat("stage %d solved after %d steps", state_.solved,
+                       state_.stage_step));
+  LT2_RETURN_IF_ERROR(log_->Write({{"step", state_.step},
+                                   {"solved", state_.solved},
+                                   {"stage_steps", state_.stage_step}}));
+  if (state_.solved == static_cast<int64_t>(config_.stages.size())) {
+    return End("all_solved");
+  }
+  ++state_.stage;
+  state_.stage_step = 0;
+  state_.next_index = 0;
+  StartStage();
+  return absl::OkStatus();
+}
+
+absl::Status Run::RunTests() {
+  for (size_t i = 0; i < config_.tests.size(); ++i) {
+    LT2_ASSIGN_OR_RETURN(const evals::TaskTotals total,
+                         Score(*config_.tests[i], tasks::Split::kTest, 0,
+                               config_.test_examples));
+    Tell(absl::StrFormat("  test %d: loss %.4f  accuracy %.4f", i + 1,
+                         total.loss(), total.accuracy()));
+    LT2_RETURN_IF_ERROR(
+        log_->Write({{"step", state_.step},
+                     {"test", i + 1},
+                     {"task", config_.tests[i]->spec()},
+                     {"loss", total.loss()},
+                     {"test_accuracy", total.accuracy()},
+                     {"sequence_accuracy", total.sequence_accuracy()},
+                     {"examples", total.items}}));
+  }
+  state_.tested = true;
+  return absl::OkStatus();
 }
 
 absl::Status Run::Save() {
@@ -274,33 +357,26 @@ absl::StatusOr<RunResult> Run::Execute() {
   while (!state_.done && state_.step < config_.steps && !Stopping()) {
     if (options_.time_limit > 0 && Since(start_) > options_.time_limit) {
       Tell(absl::StrFormat("time limit reached at step %d", state_.step));
-      LT2_RETURN_IF_ERROR(
-          log_->Write({{"step", state_.step}, {"ended_by", "time_limit"}}));
-      state_.done = true;
+      LT2_RETURN_IF_ERROR(End("time_limit"));
       break;
     }
     LT2_RETURN_IF_ERROR(Step());
     if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
       LT2_RETURN_IF_ERROR(Evaluate());
-      if (state_.accuracy >= config_.stop_at) state_.done = true;
-      if (curriculum && state_.accuracy >= config_.advance_at) {
-        state_.solved = state_.stage + 1;
-        Tell(absl::StrFormat("stage %d solved after %d steps", state_.stage + 1,
-                             state_.stage_step));
-        if (state_.solved == static_cast<int64_t>(config_.stages.size())) {
-          state_.done = true;
-        } else {
-          ++state_.stage;
-          state_.stage_step = 0;
-          state_.next_index = 0;
-          StartStage();
-        }
+      const double advance_at = curriculum ? config_.advance_at : 2;
+      LT2_RETURN_IF_ERROR(Confirm(std::min(config_.stop_at, advance_at)));
+      if (state_.accuracy >= advance_at) {
+        LT2_RETURN_IF_ERROR(AdvanceCurriculum());
+      }
+      if (!state_.done && state_.accuracy >= config_.stop_at) {
+        LT2_RETURN_IF_ERROR(End("stop_at"));
       }
     }
-    if (curriculum && state_.stage_step >= config_.stage_steps) {
+    if (curriculum && !state_.done &&
+        state_.stage_step >= config_.stage_steps) {
       Tell(absl::StrFormat("stage %d not solved in %d steps", state_.stage + 1,
                            state_.stage_step));
-      state_.done = true;
+      LT2_RETURN_IF_ERROR(End("stage_steps"));
     }
     if (config_.checkpoint_every > 0 &&
         state_.step % config_.checkpoint_every == 0) {
@@ -312,6 +388,7 @@ absl::StatusOr<RunResult> Run::Execute() {
   if (result.finished && state_.evaluated_step != state_.step) {
     LT2_RETURN_IF_ERROR(Evaluate());
   }
+  if (result.finished && !state_.tested) LT2_RETURN_IF_ERROR(RunTests());
   LT2_RETURN_IF_ERROR(Save());
   if (result.finished) {
     LT2_RETURN_IF_ERROR(model::ExportCheckpoint(

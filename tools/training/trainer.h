@@ -1,6 +1,7 @@
 // A training run: data, steps, evaluation, checkpoints, and what it tells.
 //
-//   out/log.jsonl    one JSON object a step, evaluation and stage
+//   out/log.jsonl    one JSON object a step, evaluation, solved stage and test,
+//                    and the reason if the run ended before its last step
 //   out/last/        the checkpoint to resume from
 //   out/final/       weights in bf16 and the configuration, when it is done
 //
