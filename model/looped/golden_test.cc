@@ -120,8 +120,8 @@ absl::StatusOr<std::unique_ptr<Mixer>> MakeMixer(Context& ctx,
                        ModelConfig::FromJson(layer.config, "model"));
   LT2_ASSIGN_OR_RETURN(auto mixer, CreateMixer(layer.mixer, config));
   for (Parameter* p : mixer->parameters()) {
-    LT2_RETURN_IF_ERROR(
-        Materialize(ctx, 0, false, static_cast<DeclaredParameter*>(p)));
+    LT2_RETURN_IF_ERROR(Materialize(ctx, 0, false, DType::kF32,
+                                    static_cast<DeclaredParameter*>(p)));
     const auto found = layer.weights.find(p->name);
     if (found == layer.weights.end()) {
       return absl::NotFoundError(absl::StrCat("no weight ", p->name));

@@ -62,7 +62,7 @@ TEST_P(EveryModel, GradientMatchesFiniteDifferences) {
   auto ctx = CpuContext();
   nlohmann::json json = GetParam().json;
   // A loss jumps where the choice of tokens changes: choose them all.
-  if (json["layer_pattern"] == "dsa") json["dsa"]["top_k"] = 16;
+  if (json.value("layer_pattern", "") == "dsa") json["dsa"]["top_k"] = 16;
   auto model = MakeModel(*ctx, json, true);
   const Tensor ids = RandomIds(*ctx, 2, 11, 29, 1);
   const Tensor targets = RandomIds(*ctx, 2, 11, 29, 2).Reshape({22});

@@ -55,10 +55,10 @@ std::vector<float> InitialValues(const DeclaredParameter& p, uint64_t seed) {
 }
 
 absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
-                         DeclaredParameter* p) {
+                         DType matrices, DeclaredParameter* p) {
   LT2_ASSIGN_OR_RETURN(p->value, ctx.Empty(DType::kF32, p->shape));
   p->compute = p->value;
-  if (ctx.is_cuda() && p->shape.rank() == 2) {
+  if (matrices == DType::kBF16 && p->shape.rank() == 2) {
     LT2_ASSIGN_OR_RETURN(p->compute, ctx.Empty(DType::kBF16, p->shape));
   }
   if (training) {

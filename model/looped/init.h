@@ -19,9 +19,10 @@ std::vector<float> InitialValues(const DeclaredParameter& parameter,
                                  uint64_t seed);
 
 // Allocates value and compute (and a zero grad if `training`) on ctx's device.
-// Matrices get a bf16 compute copy on a GPU; all else computes in f32.
+// `matrices` is what matrices compute in: f32, or bf16, a copy; all else
+// computes in f32.
 absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
-                         DeclaredParameter* parameter);
+                         DType matrices, DeclaredParameter* parameter);
 
 // Replaces the values and refreshes the compute copy.
 absl::Status SetValues(Context& ctx, absl::Span<const float> values,

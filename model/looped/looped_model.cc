@@ -8,10 +8,6 @@
 
 namespace lt2::model {
 
-DType LoopedModel::activation() const {
-  return ctx_.is_cuda() ? DType::kBF16 : DType::kF32;
-}
-
 absl::Status LoopedModel::Declare() {
   const int64_t dim = config_.dim, hidden = config_.ffn_hidden;
   const float std = 1.0f / std::sqrt(static_cast<float>(dim));
@@ -90,13 +86,16 @@ void LoopedModel::DeclareMixers(const std::string& prefix,
 }
 
 absl::StatusOr<std::unique_ptr<LoopedModel>> LoopedModel::Create(
-    Context& ctx, const ModelConfig& config, uint64_t seed, bool training) {
-  auto model = std::unique_ptr<LoopedModel>(new LoopedModel(ctx, config));
+    Context& ctx, const ModelConfig& config, uint64_t seed, bool training,
+    absl::optional<DType> activation) {
+  const DType type =
+      activation.value_or(ctx.is_cuda() ? DType::kBF16 : DType::kF32);
+  auto model = std::unique_ptr<LoopedModel>(new LoopedModel(ctx, config, type));
   LT2_RETURN_IF_ERROR(model->Declare());
   for (Parameter* p : model->parameters_) {
     // Every parameter of a model is declared (see Declare and Mixer).
-    LT2_RETURN_IF_ERROR(
-        Materialize(ctx, seed, training, static_cast<DeclaredParameter*>(p)));
+    LT2_RETURN_IF_ERROR(Materialize(ctx, seed, training, type,
+                                    static_cast<DeclaredParameter*>(p)));
   }
   for (const auto& [owner, user] : model->shared_) {
     // The tensors are handles: value, copy and gradient are the owner's.

@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/optional.h"
 #include "model/autograd/ops.h"
 #include "model/config/config.h"
 #include "model/looped/layer_mixers.h"
@@ -64,13 +65,15 @@ struct ForwardOptions {
 class LoopedModel {
  public:
   // Parameters are drawn from `seed`; gradients exist if `training`.
+  // `activation`: f32 on the CPU, bf16 on a GPU unless given (f32 there: for
+  // inference only, and slower).
   static absl::StatusOr<std::unique_ptr<LoopedModel>> Create(
-      Context& ctx, const ModelConfig& config, uint64_t seed, bool training);
+      Context& ctx, const ModelConfig& config, uint64_t seed, bool training,
+      absl::optional<DType> activation = absl::nullopt);
 
   const ModelConfig& config() const { return config_; }
   Context& ctx() const { return ctx_; }
-  // f32 on the CPU, bf16 on a GPU.
-  DType activation() const;
+  DType activation() const { return activation_; }
   // In a fixed order; names as in checkpoints.
   const std::vector<Parameter*>& parameters() const { return parameters_; }
 
@@ -102,8 +105,8 @@ class LoopedModel {
     MixerCall call;
   };
 
-  LoopedModel(Context& ctx, const ModelConfig& config)
-      : ctx_(ctx), config_(config) {}
+  LoopedModel(Context& ctx, const ModelConfig& config, DType activation)
+      : ctx_(ctx), config_(config), activation_(activation) {}
   absl::Status Declare();
   // Names the parameters of a layer's mixers.
   void DeclareMixers(const std::string& prefix, const LayerMixers& mixers);
@@ -118,6 +121,7 @@ class LoopedModel {
 
   Context& ctx_;
   const ModelConfig config_;
+  const DType activation_;
   LayerPattern layers_;
   AttentionPattern windows_;
   DeclaredParameter embedding_, final_norm_, output_;

@@ -13,64 +13,12 @@ namespace lt2::model {
 namespace {
 
 using testing::CpuContext;
-using testing::Near;
 using testing::ToDoubles;
 
 class EveryModel : public ::testing::TestWithParam<TestModel> {};
 INSTANTIATE_TEST_SUITE_P(Looped, EveryModel,
                          ::testing::ValuesIn(TestModels(32)),
                          [](const auto& kind) { return kind.param.name; });
-
-// Runs ids in pieces through a state; the logits of all positions.
-std::vector<double> InPieces(LoopedModel& model, const Tensor& ids,
-                             const std::vector<int64_t>& pieces,
-                             int64_t loops) {
-  Context& ctx = model.ctx();
-  const int64_t batch = ids.dim(0), seq = ids.dim(1);
-  const int64_t vocab = model.config().vocab_size;
-  auto state = DecodeState::Create(model, batch, seq, loops);
-  LT2_CHECK(state.ok(), state.status().ToString());
-  const std::vector<double> all = ToDoubles(ctx, ids);
-  std::vector<double> logits(batch * seq * vocab);
-  int64_t begin = 0;
-  for (int64_t n : pieces) {
-    std::vector<double> part;
-    for (int64_t b = 0; b < batch; ++b) {
-      for (int64_t i = 0; i < n; ++i) part.push_back(all[b * seq + begin + i]);
-    }
-    ForwardOptions options;
-    options.state = state->get();
-    const std::vector<double> got = LogitsOf(
-        model, testing::ToTensor(ctx, DType::kI32, {batch, n}, part), options);
-    for (int64_t b = 0; b < batch; ++b) {
-      std::copy(got.begin() + b * n * vocab, got.begin() + (b + 1) * n * vocab,
-                logits.begin() + (b * seq + begin) * vocab);
-    }
-    begin += n;
-  }
-  LT2_CHECK(begin == seq && (*state)->position() == seq);
-  return logits;
-}
-
-TEST_P(EveryModel, AnySplitIntoSegmentsMatchesTheWhole) {
-  auto ctx = CpuContext();
-  auto model = MakeModel(*ctx, GetParam().json, false);
-  const Tensor ids = RandomIds(*ctx, 2, 23, 29, 1);
-  for (int64_t loops : {1, 3, 4}) {
-    ForwardOptions options;
-    options.loops = loops;
-    const std::vector<double> whole = LogitsOf(*model, ids, options);
-    const std::vector<int64_t> steps(23, 1);
-    for (const std::vector<int64_t>& pieces : {std::vector<int64_t>{23},
-                                               steps,
-                                               {10, 13},
-                                               {1, 2, 3, 8, 9},
-                                               {16, 1, 1, 1, 1, 1, 1, 1}}) {
-      EXPECT_TRUE(Near(InPieces(*model, ids, pieces, loops), whole, 2e-5))
-          << "loops " << loops << ", " << pieces.size() << " pieces";
-    }
-  }
-}
 
 TEST_P(EveryModel, SeesNoFutureToken) {
   auto ctx = CpuContext();

@@ -111,12 +111,12 @@ inline std::vector<TestModel> TestModels(int64_t dim) {
 }
 
 // A model whose loop gates and attention gates are not at their zero start.
-inline std::unique_ptr<LoopedModel> MakeModel(Context& ctx,
-                                              const nlohmann::json& json,
-                                              bool training) {
+inline std::unique_ptr<LoopedModel> MakeModel(
+    Context& ctx, const nlohmann::json& json, bool training,
+    absl::optional<DType> activation = absl::nullopt) {
   const auto config = ModelConfig::FromJson(json, "model");
   LT2_CHECK(config.ok(), config.status().ToString());
-  auto model = LoopedModel::Create(ctx, *config, 5, training);
+  auto model = LoopedModel::Create(ctx, *config, 5, training, activation);
   LT2_CHECK(model.ok(), model.status().ToString());
   for (Parameter* p : (*model)->parameters()) {
     if (p->name.find("residual_weight") == std::string::npos &&
@@ -134,6 +134,21 @@ inline std::unique_ptr<LoopedModel> MakeModel(Context& ctx,
     }
   }
   return std::move(model).value();
+}
+
+// Puts the weights of one model into another of the same configuration, maybe
+// on another device.
+inline void CopyWeights(const LoopedModel& from, const LoopedModel& to) {
+  for (size_t i = 0; i < from.parameters().size(); ++i) {
+    const Parameter* a = from.parameters()[i];
+    Parameter* b = to.parameters()[i];
+    const std::vector<double> values = testing::ToDoubles(from.ctx(), a->value);
+    for (Tensor t : {b->value, b->compute}) {
+      const Tensor host =
+          testing::ToTensor(to.ctx(), t.dtype(), t.shape(), values);
+      LT2_CHECK_OK(to.ctx().Copy(host, &t));
+    }
+  }
 }
 
 // Uniform token ids [batch, seq].

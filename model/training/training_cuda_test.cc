@@ -1,4 +1,5 @@
-// Whole models on a GPU: against the CPU, in segments, and trained.
+// Whole models on a GPU: scored and trained. That they compute what the CPU
+// computes is forms_cuda_test's.
 
 #include <cmath>
 
@@ -13,77 +14,12 @@ namespace {
 
 using testing::CpuContext;
 using testing::CudaContext;
-using testing::Near;
 using testing::ToDoubles;
-
-// bf16 activations through 6 blocks: each of some 60 roundings of 2^-9 relative
-// error adds its square.
-constexpr double kBf16Model = 60 * 0.002;
 
 class EveryModelCuda : public ::testing::TestWithParam<TestModel> {};
 INSTANTIATE_TEST_SUITE_P(Looped, EveryModelCuda,
                          ::testing::ValuesIn(TestModels(64)),
                          [](const auto& kind) { return kind.param.name; });
-
-// Puts the CPU model's weights into the GPU model.
-void CopyWeights(LoopedModel& from, LoopedModel& to) {
-  for (size_t i = 0; i < from.parameters().size(); ++i) {
-    const Parameter* a = from.parameters()[i];
-    Parameter* b = to.parameters()[i];
-    const std::vector<double> values = ToDoubles(from.ctx(), a->value);
-    for (Tensor t : {b->value, b->compute}) {
-      const Tensor host =
-          testing::ToTensor(to.ctx(), t.dtype(), t.shape(), values);
-      LT2_CHECK_OK(to.ctx().Copy(host, &t));
-    }
-  }
-}
-
-TEST_P(EveryModelCuda, AgreesWithTheCpu) {
-  LT2_SKIP_WITHOUT_CUDA();
-  auto cpu = CpuContext();
-  auto gpu = CudaContext();
-  auto host = MakeModel(*cpu, GetParam().json, false);
-  auto device = MakeModel(*gpu, GetParam().json, false);
-  CopyWeights(*host, *device);
-  for (int64_t seq : {1, 63, 130}) {
-    const std::vector<double> expected =
-        LogitsOf(*host, RandomIds(*cpu, 2, seq, 29, 1));
-    const std::vector<double> actual =
-        LogitsOf(*device, RandomIds(*gpu, 2, seq, 29, 1));
-    EXPECT_TRUE(Near(actual, expected, kBf16Model)) << "seq " << seq;
-    std::printf("%s, seq %d: relative error %.4f\n", GetParam().name.c_str(),
-                static_cast<int>(seq), testing::RmsRatio(actual, expected));
-  }
-}
-
-TEST_P(EveryModelCuda, SegmentsMatchTheWhole) {
-  LT2_SKIP_WITHOUT_CUDA();
-  auto ctx = CudaContext();
-  auto model = MakeModel(*ctx, GetParam().json, false);
-  constexpr int64_t kSeq = 70;
-  const Tensor ids = RandomIds(*ctx, 1, kSeq, 29, 2);
-  const std::vector<double> all = ToDoubles(*ctx, ids);
-  const std::vector<double> whole = LogitsOf(*model, ids);
-  for (const std::vector<int64_t>& pieces :
-       {std::vector<int64_t>(kSeq, 1), {64, 1, 1, 1, 1, 1, 1}, {5, 65}}) {
-    auto state = DecodeState::Create(*model, 1, kSeq);
-    ASSERT_TRUE(state.ok()) << state.status();
-    ForwardOptions options;
-    options.state = state->get();
-    std::vector<double> got;
-    int64_t begin = 0;
-    for (int64_t n : pieces) {
-      const std::vector<double> part(all.begin() + begin,
-                                     all.begin() + begin + n);
-      const std::vector<double> logits = LogitsOf(
-          *model, testing::ToTensor(*ctx, DType::kI32, {1, n}, part), options);
-      got.insert(got.end(), logits.begin(), logits.end());
-      begin += n;
-    }
-    EXPECT_TRUE(Near(got, whole, kBf16Model)) << pieces.size() << " pieces";
-  }
-}
 
 TEST_P(EveryModelCuda, ScoresDoNotDependOnTheRestOfTheBatch) {
   LT2_SKIP_WITHOUT_CUDA();
