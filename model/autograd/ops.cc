@@ -55,8 +55,14 @@ Var LinearInto(Tape& tape, const Var& x, const Parameter& weight, DType out) {
               &*y),
           weight.name));
   return tape.Record(
-      *y, {x}, true, [&tape, x, &weight](const Tensor& dy) -> absl::Status {
+      *y, {x}, true, [&tape, x, &weight](const Tensor& dout) -> absl::Status {
         Context& c = tape.ctx();
+        // An f32 result may have an f32 gradient: products want one type.
+        Tensor dy = dout;
+        if (dy.dtype() != x.value().dtype()) {
+          dy = Tensor();
+          LT2_RETURN_IF_ERROR(kernels::Cast(c, {dout, x.value().dtype()}, &dy));
+        }
         // dW += dy' x, straight into the f32 gradient.
         Tensor dw = weight.grad;
         LT2_CHECK(dw.defined(), weight.name, " has no gradient");
