@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "kernels/sparse_attention/key_lists_cuda.cuh"
+#include "kernels/sparse_attention/sort_pairs_cuda.h"
 
 namespace lt2::kernels::sparse {
 namespace {
@@ -215,8 +216,9 @@ absl::StatusOr<KeyLists> MakeKeyLists(Context& ctx, const ListSizes& z) {
                            " pairs of a query and a tile of ", kTileRows,
                            " keys; at most 2^31 - 1");
   }
-  to.part = static_cast<int>(std::max(cuda::CeilDiv(kPartHeads, z.group),
-                                      cuda::CeilDiv(to.entries / z.batch, kParts)));
+  to.part =
+      static_cast<int>(std::max(cuda::CeilDiv(kPartHeads, z.group),
+                                cuda::CeilDiv(to.entries / z.batch, kParts)));
   to.items = to.lists + to.entries / to.part;
   LT2_ASSIGN_OR_RETURN(to.storage[0], ctx.Empty(DType::kI32, {to.lists}));
   LT2_ASSIGN_OR_RETURN(to.storage[1], ctx.Empty(DType::kI32, {to.lists}));

@@ -81,12 +81,6 @@ struct KeyLists {
 
 absl::StatusOr<KeyLists> MakeKeyLists(Context& ctx, const ListSizes& z);
 
-// Stable, by the low `bits` bits of keys; the results are in the buffers whose
-// number (0 or 1) is returned. In a file of its own, as the compiler needs long
-// for it.
-absl::StatusOr<int> SortPairs(Context& ctx, const Tensor (&keys)[2],
-                              const Tensor (&values)[2], int bits);
-
 }  // namespace lt2::kernels::sparse
 
 #endif  // LT2_KERNELS_SPARSE_ATTENTION_KEY_LISTS_CUDA_CUH_

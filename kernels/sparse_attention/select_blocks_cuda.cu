@@ -95,8 +95,8 @@ template <typename T>
 __global__ __launch_bounds__(kThreads) void SelectBlocksKernel(
     ChoiceParams<T> p) {
   const ListSizes& z = p.z;
-  const int tile_bytes = sizeof(T) == 2 ? (kHeads + kKeys) * Padded(z.dim) * 2
-                                        : 0;
+  const int tile_bytes =
+      sizeof(T) == 2 ? (kHeads + kKeys) * Padded(z.dim) * 2 : 0;
   // Scores, then their order: 0 for a block that cannot be chosen (again).
   auto* order = reinterpret_cast<uint32_t*>(mma::SharedTiles()) +
                 tile_bytes / sizeof(uint32_t);
@@ -111,8 +111,7 @@ __global__ __launch_bounds__(kThreads) void SelectBlocksKernel(
   const int64_t i = block % z.queries, b = block / z.queries;
   const int64_t position = z.positions.Of(b, i);
   // Below 0: nothing is visible and nothing forced.
-  const int own =
-      position < 0 ? -1 : static_cast<int>(position / z.block_size);
+  const int own = position < 0 ? -1 : static_cast<int>(position / z.block_size);
   const int visible = z.Limit(b, i);
   const int words = (p.capacity + 31) / 32;
 
@@ -127,8 +126,8 @@ __global__ __launch_bounds__(kThreads) void SelectBlocksKernel(
   // In this order, each once.
   const int forced[3] = {0, own, own - 1};
   for (int f = 0; f < 3; ++f) {
-    const bool again = (f > 0 && forced[f] == forced[0]) ||
-                       (f > 1 && forced[f] == forced[1]);
+    const bool again =
+        (f > 0 && forced[f] == forced[0]) || (f > 1 && forced[f] == forced[1]);
     if (own < 0 || forced[f] < 0 || forced[f] >= p.capacity || again ||
         count == p.top_n) {
       continue;
@@ -202,8 +201,7 @@ absl::Status Select(Context& ctx, const SelectBlocksArgs& args,
   LT2_RETURN_IF_ERROR(CheckListSizes(z, blocks));
   const int64_t tiles =
       sizeof(T) == 2 ? (kHeads + kKeys) * Padded(z.dim) * 2 : 0;
-  const int64_t bytes =
-      tiles + 4 * (capacity + cuda::CeilDiv(capacity, 32));
+  const int64_t bytes = tiles + 4 * (capacity + cuda::CeilDiv(capacity, 32));
   if (bytes > 220 * 1024) {
     return InvalidArgument("choosing from ", capacity, " blocks needs ", bytes,
                            " bytes of shared memory on a GPU");

@@ -33,6 +33,7 @@ inline constexpr int kKeys = 64;   // list positions of a tile
 
 // Extents and lists. Built on the host, passed by value.
 struct ListSizes {
+  ListSizes() = default;
   explicit ListSizes(const SelectedAttentionArgs& args);
   explicit ListSizes(const CompressedAttentionArgs& args);
   explicit ListSizes(const SelectBlocksArgs& args);

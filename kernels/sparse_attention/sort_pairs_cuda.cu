@@ -1,6 +1,7 @@
 #include <cub/device/device_radix_sort.cuh>
 
-#include "kernels/sparse_attention/key_lists_cuda.cuh"
+#include "kernels/core/cuda_util.cuh"
+#include "kernels/sparse_attention/sort_pairs_cuda.h"
 
 namespace lt2::kernels::sparse {
 
