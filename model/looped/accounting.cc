@@ -17,11 +17,13 @@ double Growth(const Mixer& mixer, int64_t window, DType activation) {
   return static_cast<double>(gained) / static_cast<double>(kLong);
 }
 
-// A state without growth is there as a whole from the start (a window's cache
-// once it is full); of one that grows only what an empty sequence has.
+// What is left without that growth: recurrent states, the cache of a full
+// window. (Exact if the block of a compressed cache is a power of two.)
 int64_t FixedBytes(const Mixer& mixer, int64_t window, DType activation) {
-  if (mixer.Grows(window)) return mixer.StateBytes(0, window, activation);
-  return mixer.StateBytes(int64_t{1} << 32, window, activation);
+  constexpr int64_t kLong = int64_t{1} << 32;
+  return std::max<int64_t>(0,
+                           2 * mixer.StateBytes(kLong, window, activation) -
+                               mixer.StateBytes(2 * kLong, window, activation));
 }
 
 // Bytes of a mixer's weights as a forward pass reads them.

@@ -30,7 +30,8 @@ struct ModelCost {
   int64_t flops = 0;
   // Bytes of state and caches of one sequence after `seq` tokens.
   int64_t state_bytes = 0;
-  // Of those, what every sequence has, whatever its length.
+  // The part that does not grow: recurrent states and the caches of windows,
+  // which are full after that many tokens.
   int64_t fixed_state_bytes = 0;
   // Bytes that each further token adds, far from the start.
   double growth_bytes = 0;
