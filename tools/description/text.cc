@@ -183,10 +183,14 @@ std::string ToText(const Description& d) {
       config.use_ffn ? absl::StrCat(", FFN ", config.ffn_hidden) : ", no FFN",
       ", vocabulary ", config.vocab_size, "\n\n", Picture(d));
   if (config.random_pattern()) {
-    absl::StrAppend(&out, "The pattern is drawn anew for each step; this is ",
-                    "step 0. An inference is ", d.cost.passes, " pass",
-                    d.cost.passes == 1 ? "" : "es",
-                    " with draws of their own, counted below.\n\n");
+    absl::StrAppend(
+        &out, "The pattern is drawn anew for each step; this is step 0.\n",
+        d.cost.passes == 1
+            ? ""
+            : absl::StrCat("An inference is ", d.cost.passes,
+                           " passes, one for each draw; the totals "
+                           "count all.\n"),
+        "\n");
   }
   absl::StrAppend(&out, Kinds(d), "\n", Totals(d));
   return out;
