@@ -46,6 +46,24 @@ std::vector<double> Rows(const std::vector<double>& logits, int64_t begin,
   return {logits.begin() + begin * vocab, logits.begin() + end * vocab};
 }
 
+// OK if the engine has what the model needs, in all three forms.
+absl::Status Runs(LoopedModel& model) {
+  Context& ctx = model.ctx();
+  auto logits = [&](int64_t seq, DecodeState* state) -> absl::Status {
+    Tape tape(ctx, Tape::kInference);
+    ForwardOptions options;
+    options.state = state;
+    model.Logits(tape, RandomIds(ctx, 1, seq, 29, 1), options);
+    LT2_RETURN_IF_ERROR(tape.status());
+    return ctx.Synchronize();
+  };
+  LT2_RETURN_IF_ERROR(logits(9, nullptr));
+  LT2_ASSIGN_OR_RETURN(auto state, DecodeState::Create(model, 1, 10));
+  LT2_RETURN_IF_ERROR(logits(5, state.get()));
+  LT2_RETURN_IF_ERROR(logits(4, state.get()));
+  return logits(1, state.get());
+}
+
 Tensor Ids(Context& ctx, const std::vector<double>& ids, int64_t seq) {
   return testing::ToTensor(ctx, DType::kI32, {1, seq},
                            {ids.begin(), ids.begin() + seq});
@@ -120,6 +138,9 @@ void Forms::Check(Context& ctx, DType activation,
                   const std::vector<int64_t>& loop_counts) {
   auto model = MakeModel(ctx, kind_.json, false, activation);
   CopyWeights(*host_, *model);
+  const absl::Status runs = Runs(*model);
+  ASSERT_TRUE(runs.ok()) << kind_.name << ", " << Name(activation) << ": "
+                         << runs;
   const bool definition_itself = !ctx.is_cuda();
   for (int64_t loops : loop_counts) {
     const std::vector<double> definition = Definition(*host_, loops);
@@ -162,6 +183,8 @@ void Forms::Check(Context& ctx, DType activation,
 void Forms::CheckTwinIsRefused(Context& ctx, DType activation) {
   auto model = MakeModel(ctx, kind_.json, false, activation);
   CopyWeights(*host_, *model);
+  const absl::Status runs = Runs(*model);
+  ASSERT_TRUE(runs.ok()) << kind_.name << ": " << runs;
   constexpr int64_t kLoops = 2;
   std::vector<double> other = ids_;
   other[0] = static_cast<double>((static_cast<int64_t>(ids_[0]) + 1) % 29);
