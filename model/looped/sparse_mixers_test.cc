@@ -7,7 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/core/testing.h"
-#include "model/looped/init.h"
+#include "model/looped/formula_testing.h"
 #include "model/looped/test_models.h"
 #include "model/training/train_step.h"
 
@@ -17,99 +17,20 @@ namespace {
 using testing::CpuContext;
 using testing::Near;
 using testing::ToDoubles;
-using Rows = std::vector<std::vector<double>>;  // [seq][channels]
 
-constexpr int64_t kSeq = 37, kDim = 32, kHeads = 2, kHeadDim = 16;
+constexpr int64_t kSeq = kFormulaSeq, kHeads = kFormulaHeads;
+constexpr int64_t kDim = kFormulaDim, kHeadDim = kDim / kHeads;
 
-nlohmann::json Json(const char* mixer, const nlohmann::json& shape) {
-  return {{"vocab_size", 29},       {"dim", kDim},  {"n_heads", kHeads},
-          {"layer_pattern", mixer}, {mixer, shape}, {"use_attn_gate", true}};
-}
-
-// A mixer with drawn weights, and what the formulas below need of it.
-struct Subject {
-  Subject(Context& ctx, const char* name, const nlohmann::json& shape) {
-    const auto config = ModelConfig::FromJson(Json(name, shape), "model");
-    LT2_CHECK(config.ok(), config.status().ToString());
-    auto made = CreateMixer(name, *config);
-    LT2_CHECK(made.ok());
-    mixer = *std::move(made);
-    for (Parameter* p : mixer->parameters()) {
-      LT2_CHECK_OK(Materialize(ctx, 3, false, DType::kF32,
-                               static_cast<DeclaredParameter*>(p)));
-      const std::vector<double> drawn =
-          testing::Uniform(p->name.size(), p->value.numel(), -0.4, 0.4);
-      LT2_CHECK_OK(
-          SetValues(ctx, std::vector<float>(drawn.begin(), drawn.end()), p));
-      weights[p->name] = ToDoubles(ctx, p->value);
-    }
-    x = testing::Uniform(9, kSeq * kDim, -2, 2);
-    const Tensor in = testing::ToTensor(ctx, DType::kF32, {1, kSeq, kDim}, x);
-    x = ToDoubles(ctx, in);
-    Tape tape(ctx, Tape::kInference);
-    const Var out = mixer->Forward(tape, tape.Constant(in), {});
-    LT2_CHECK(tape.ok(), tape.status().ToString());
-    y = ToDoubles(ctx, out.value());
-  }
-
-  // W x for every token.
-  Rows Project(const std::string& name) const {
-    const std::vector<double>& w = weights.at(name);
-    const int64_t out = static_cast<int64_t>(w.size()) / kDim;
-    Rows rows(kSeq, std::vector<double>(out));
-    for (int64_t t = 0; t < kSeq; ++t) {
-      for (int64_t o = 0; o < out; ++o) {
-        for (int64_t i = 0; i < kDim; ++i) {
-          rows[t][o] += w[o * kDim + i] * x[t * kDim + i];
-        }
-      }
-    }
-    return rows;
-  }
-  // o * sigmoid(wg x), then the output projection.
-  std::vector<double> Output(const Rows& o, const std::string& name) const {
-    const Rows gate = Project("wg.weight");
-    const std::vector<double>& w = weights.at(name);
-    std::vector<double> out(kSeq * kDim, 0.0);
-    const int64_t width = static_cast<int64_t>(o[0].size());
-    for (int64_t t = 0; t < kSeq; ++t) {
-      for (int64_t c = 0; c < kDim; ++c) {
-        for (int64_t i = 0; i < width; ++i) {
-          out[t * kDim + c] +=
-              w[c * width + i] * o[t][i] / (1 + std::exp(-gate[t][i]));
-        }
-      }
-    }
-    return out;
-  }
-
-  std::unique_ptr<Mixer> mixer;
-  std::map<std::string, std::vector<double>> weights;
-  std::vector<double> x, y;
-};
-
-// Rotates heads of `dim` channels by their positions.
-void Rotate(Rows& rows, int64_t dim, bool half_split) {
-  for (size_t t = 0; t < rows.size(); ++t) {
-    for (size_t head = 0; head < rows[t].size(); head += dim) {
-      for (int64_t i = 0; i < dim / 2; ++i) {
-        const double angle = static_cast<double>(t) *
-                             std::pow(10000.0, -2.0 * double(i) / double(dim));
-        double& a = rows[t][head + (half_split ? i : 2 * i)];
-        double& b = rows[t][head + (half_split ? i + dim / 2 : 2 * i + 1)];
-        const double u = a, v = b;
-        a = u * std::cos(angle) - v * std::sin(angle);
-        b = u * std::sin(angle) + v * std::cos(angle);
-      }
+// o * sigmoid(wg x), then the output projection.
+std::vector<double> Output(const FormulaSubject& s, Rows o,
+                           const std::string& name) {
+  const Rows gate = s.Project("wg.weight");
+  for (size_t t = 0; t < o.size(); ++t) {
+    for (size_t i = 0; i < o[t].size(); ++i) {
+      o[t][i] /= 1 + std::exp(-gate[t][i]);
     }
   }
-}
-
-double Dot(const std::vector<double>& a, int64_t i,
-           const std::vector<double>& b, int64_t j, int64_t n) {
-  double sum = 0;
-  for (int64_t c = 0; c < n; ++c) sum += a[i + c] * b[j + c];
-  return sum;
+  return Flat(s.Apply(name, o));
 }
 
 // Softmax attention of head h of q over the rows `set` of k and v (one head);
@@ -148,10 +69,10 @@ std::vector<int64_t> Best(const std::vector<double>& scores, int64_t n) {
 TEST(Nsa, IsItsFormula) {
   constexpr int64_t kBlock = 4, kBlocks = 4, kWindow = 7;
   auto ctx = CpuContext();
-  const Subject s(*ctx, "nsa",
-                  {{"block_size", kBlock},
-                   {"block_counts", kBlocks},
-                   {"window_size", kWindow}});
+  const FormulaSubject s(*ctx, "nsa",
+                         {{"block_size", kBlock},
+                          {"block_counts", kBlocks},
+                          {"window_size", kWindow}});
   Rows q = s.Project("q_proj.weight"), k = s.Project("k_proj.weight");
   const Rows v = s.Project("v_proj.weight"), g = s.Project("g_proj.weight");
   Rotate(q, kHeadDim, true);
@@ -198,16 +119,16 @@ TEST(Nsa, IsItsFormula) {
       Attend(q[t], h, k, v, window, gate(h, 2), kHeadDim, kHeadDim, &o[t]);
     }
   }
-  EXPECT_TRUE(Near(s.y, s.Output(o, "o_proj.weight"), 1e-5));
+  EXPECT_TRUE(Near(s.y, Output(s, o, "o_proj.weight"), 1e-5));
 }
 
 TEST(Dsa, IsItsFormula) {
   constexpr int64_t kTop = 6, kIndexHeads = 3, kIndexDim = 8;
   auto ctx = CpuContext();
-  const Subject s(*ctx, "dsa",
-                  {{"top_k", kTop},
-                   {"index_heads", kIndexHeads},
-                   {"index_dim", kIndexDim}});
+  const FormulaSubject s(*ctx, "dsa",
+                         {{"top_k", kTop},
+                          {"index_heads", kIndexHeads},
+                          {"index_dim", kIndexDim}});
   Rows q = s.Project("wq.weight"), k = s.Project("wk.weight");
   const Rows v = s.Project("wv.weight");
   Rows qi = s.Project("indexer.wq.weight"), ki = s.Project("indexer.wk.weight");
@@ -242,18 +163,18 @@ TEST(Dsa, IsItsFormula) {
       Attend(q[t], h, kh, vh, chosen, 1, kHeadDim, kHeadDim, &o[t]);
     }
   }
-  EXPECT_TRUE(Near(s.y, s.Output(o, "wo.weight"), 1e-5));
+  EXPECT_TRUE(Near(s.y, Output(s, o, "wo.weight"), 1e-5));
 }
 
 TEST(Dsa, TheReleasedModeIsItsFormula) {
   constexpr int64_t kTop = 6, kIndexDim = 8, kLatent = 24, kValue = 16;
   auto ctx = CpuContext();
-  const Subject s(*ctx, "dsa",
-                  {{"mode", "lt2_released"},
-                   {"top_k", kTop},
-                   {"index_dim", kIndexDim},
-                   {"latent_dim", kLatent},
-                   {"latent_value_dim", kValue}});
+  const FormulaSubject s(*ctx, "dsa",
+                         {{"mode", "lt2_released"},
+                          {"top_k", kTop},
+                          {"index_dim", kIndexDim},
+                          {"latent_dim", kLatent},
+                          {"latent_value_dim", kValue}});
   const Rows q = s.Project("q_proj.weight"), kv = s.Project("kv_proj.weight");
   const Rows qi = s.Project("indexer.wq.weight");
   const Rows ki = s.Project("indexer.wk.weight");
@@ -270,7 +191,7 @@ TEST(Dsa, TheReleasedModeIsItsFormula) {
       Attend(q[t], h, kv, kv, chosen, 1, kLatent, kValue, &o[t]);
     }
   }
-  EXPECT_TRUE(Near(s.y, s.Output(o, "o_proj.weight"), 1e-5));
+  EXPECT_TRUE(Near(s.y, Output(s, o, "o_proj.weight"), 1e-5));
 }
 
 // A whole model of DSA layers, trained.
