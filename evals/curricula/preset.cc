@@ -29,14 +29,19 @@ nlohmann::json Nested(const std::string& key, const nlohmann::json& value) {
 }
 
 struct Axis {
-  std::string name, key;
+  std::string name;
+  std::vector<std::string> keys;
   std::vector<int64_t> values, order;
+
+  void Set(int64_t value, nlohmann::json* config) const {
+    for (const std::string& key : keys) config->merge_patch(Nested(key, value));
+  }
 };
 
 Axis ReadAxis(JsonReader reader) {
   Axis axis;
   axis.name = reader.String("name", "");
-  axis.key = reader.String("key", "");
+  axis.keys = reader.Strings("keys");
   axis.values = reader.Ints("values");
   axis.order = reader.Ints("order");
   if (axis.order.empty()) axis.order = axis.values;
@@ -47,8 +52,8 @@ Axis ReadAxis(JsonReader reader) {
   if (std::adjacent_find(a.begin(), a.end()) != a.end()) {
     reader.Fail("values", "has one twice");
   }
-  if (axis.name.empty() || axis.key.empty() || axis.values.empty()) {
-    reader.Fail("values", "an axis needs name, key and values");
+  if (axis.name.empty() || axis.keys.empty() || axis.values.empty()) {
+    reader.Fail("values", "an axis needs name, keys and values");
   }
   return axis;
 }
@@ -179,11 +184,11 @@ absl::StatusOr<Preset> ParsePreset(const nlohmann::json& json,
           run.name = row.name + row.suffix;
           if (!axis.values.empty()) {
             run.axis = absl::StrCat(axis.name, "=", axis.order[v]);
-            run.config.merge_patch(Nested(axis.key, axis.order[v]));
+            axis.Set(axis.order[v], &run.config);
             absl::StrAppend(&run.name, "-", axis.name, axis.order[v]);
           }
           absl::StrAppend(&run.name, "-", columns.name, column, "-s", seed);
-          run.config.merge_patch(Nested(columns.key, column));
+          columns.Set(column, &run.config);
           run.config.merge_patch(patch);
           run.config["name"] = run.name;
           run.config["seed"] = seed;

@@ -14,8 +14,8 @@
 //     "rows": [{"name": "gdn",
 //               "set": {"model": {"layer_pattern": "gdn"}},
 //               "write_strength": ["gdn"]}],
-//     "axis": {"name": "d", "key": "model.dim", "values": [64, 128]},
-//     "columns": {"name": "T", "key": "model.loop_count",
+//     "axis": {"name": "d", "keys": ["model.dim"], "values": [64, 128]},
+//     "columns": {"name": "T", "keys": ["model.loop_count"],
 //                 "values": [1, 2, 4, 8], "order": [4, 1, 2, 8]},
 //     "seeds": [1, 2, 3]
 //   }

@@ -22,7 +22,7 @@ json Small() {
     "rows": [{"name": "full", "set": {"model": {"layer_pattern": "full"}}},
              {"name": "gdn", "set": {"model": {"layer_pattern": "gdn"}},
               "write_strength": ["gdn"]}],
-    "columns": {"name": "T", "key": "model.loop_count",
+    "columns": {"name": "T", "keys": ["model.loop_count"],
                 "values": [1, 2, 4], "order": [4, 1, 2]},
     "seeds": [1, 2]})");
 }
@@ -49,7 +49,7 @@ TEST(Preset, QueueIsBreadthFirst) {
 TEST(Preset, RunsGetTheirConfiguration) {
   json preset_json = Small();
   preset_json["axis"] = {
-      {"name", "d"}, {"key", "model.dim"}, {"values", {16, 32}}};
+      {"name", "d"}, {"keys", {"model.dim"}}, {"values", {16, 32}}};
   const auto preset =
       ParsePreset(preset_json, "p", {{"train", {{"steps", 7}, {"lr", 0.1}}}});
   ASSERT_TRUE(preset.ok()) << preset.status();

@@ -9,8 +9,6 @@
 namespace lt2::evals {
 namespace {
 
-using Runs = std::vector<const RunOutcome*>;
-
 std::string Text(double value, Measure measure) {
   if (measure == Measure::kAccuracy) {
     return absl::StrFormat("%.1f%%", 100 * value);
@@ -27,28 +25,19 @@ double Median(std::vector<double> values) {
 }
 
 std::string Cell(const Runs& runs, Measure measure) {
-  std::vector<double> values;
-  int partial = 0, failed = 0;
-  for (const RunOutcome* run : runs) {
-    failed += run->status == RunStatus::kFailed;
-    if (run->status != RunStatus::kDone && run->status != RunStatus::kPartial) {
-      continue;
-    }
-    partial += run->status == RunStatus::kPartial;
-    values.push_back(ValueOf(*run, measure));
-  }
+  const CellValue value = ValueOfCell(runs, measure);
   std::vector<std::string> notes;
-  if (partial > 0) notes.push_back(absl::StrCat(partial, " partial"));
-  if (failed > 0) notes.push_back(absl::StrCat(failed, " failed"));
+  if (value.partial > 0)
+    notes.push_back(absl::StrCat(value.partial, " partial"));
+  if (value.failed > 0) notes.push_back(absl::StrCat(value.failed, " failed"));
   std::string text = "-";
-  if (!values.empty()) {
-    const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    text = Text(Median(values), measure);
-    if (*low != *high) {
-      absl::StrAppend(&text, " [", Text(*low, measure), "..",
-                      Text(*high, measure), "]");
+  if (value.seeds > 0) {
+    text = Text(value.median, measure);
+    if (value.low != value.high) {
+      absl::StrAppend(&text, " [", Text(value.low, measure), "..",
+                      Text(value.high, measure), "]");
     }
-    absl::StrAppend(&text, " n=", values.size());
+    absl::StrAppend(&text, " n=", value.seeds);
   }
   if (!notes.empty()) {
     absl::StrAppend(&text, " (", absl::StrJoin(notes, ", "), ")");
@@ -105,6 +94,26 @@ double ValueOf(const RunOutcome& run, Measure measure) {
   double sum = 0;
   for (const TestOutcome& test : run.tests) sum += test.accuracy;
   return sum / static_cast<double>(run.tests.size());
+}
+
+CellValue ValueOfCell(const Runs& runs, Measure measure) {
+  CellValue cell;
+  std::vector<double> values;
+  for (const RunOutcome* run : runs) {
+    cell.failed += run->status == RunStatus::kFailed;
+    if (run->status != RunStatus::kDone && run->status != RunStatus::kPartial) {
+      continue;
+    }
+    cell.partial += run->status == RunStatus::kPartial;
+    values.push_back(ValueOf(*run, measure));
+  }
+  cell.seeds = static_cast<int>(values.size());
+  if (values.empty()) return cell;
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  cell.low = *low;
+  cell.high = *high;
+  cell.median = Median(values);
+  return cell;
 }
 
 Table MainTable(const Results& results) {

@@ -17,6 +17,7 @@
 #define LT2_EVALS_CURRICULA_REPORT_H_
 
 #include <string>
+#include <vector>
 
 #include "evals/curricula/results.h"
 #include "evals/stats/table.h"
@@ -26,6 +27,15 @@ namespace lt2::evals {
 // The value of a run in a cell: its highest stage, or its accuracy: the mean
 // over its tests if it has any, else that of the last evaluation.
 double ValueOf(const RunOutcome& run, Measure measure);
+
+// What the runs of a cell, the seeds, say together.
+using Runs = std::vector<const RunOutcome*>;
+struct CellValue {
+  int seeds = 0;  // that count: done or partial
+  int partial = 0, failed = 0;
+  double median = 0, low = 0, high = 0;  // if seeds > 0
+};
+CellValue ValueOfCell(const Runs& runs, Measure measure);
 
 Table MainTable(const Results& results);
 // No rows if no row has a twin or the preset names no success.

@@ -1,5 +1,7 @@
 #include "tools/training/train_config.h"
 
+#include <algorithm>
+
 #include "kernels/core/json/json_reader.h"
 
 namespace lt2::tools {
@@ -8,6 +10,7 @@ namespace {
 void ReadTrain(JsonReader r, TrainConfig* c) {
   c->steps = r.Int("steps", c->steps, 1);
   c->batch = r.Int("batch", c->batch, 1, 1 << 20);
+  c->batch_tokens = r.Int("batch_tokens", c->batch_tokens, 0, 1 << 30);
   c->schedule.shape = r.Enum<model::ScheduleShape>(
       "schedule", c->schedule.shape,
       {{"constant", model::ScheduleShape::kConstant},
@@ -88,6 +91,10 @@ absl::Status ReadTests(const nlohmann::json& json, const std::string& data_dir,
 }
 
 }  // namespace
+
+int64_t TrainConfig::BatchOf(const tasks::Task& task) const {
+  return std::max(batch, batch_tokens / task.max_length(tasks::Split::kTrain));
+}
 
 absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
                                             const std::string& data_dir) {

@@ -44,8 +44,9 @@ struct TrainConfig {
   std::vector<std::unique_ptr<tasks::Task>> stages;  // one without curriculum
   std::vector<std::unique_ptr<tasks::Task>> tests;
 
-  int64_t steps = 1000;  // of all stages together
-  int64_t batch = 32;
+  int64_t steps = 1000;      // of all stages together
+  int64_t batch = 32;        // examples
+  int64_t batch_tokens = 0;  // see BatchOf
   model::Schedule schedule;
   model::OptimizerConfig optimizer;
   model::Recompute recompute = model::Recompute::kNothing;
@@ -58,6 +59,12 @@ struct TrainConfig {
   double stop_at = 2;            // accuracy that ends the run early
   double advance_at = 0.9;
   int64_t stage_steps = 100000;
+
+  // Examples of a batch of a stage: `batch`, or more if as many examples of
+  // its length are needed for batch_tokens. Early stages of a curriculum have
+  // short sequences with few answers, whose steps cost next to nothing on a
+  // GPU.
+  int64_t BatchOf(const tasks::Task& task) const;
 
   nlohmann::json json;  // with every default of model and data filled in
 };

@@ -58,6 +58,23 @@ TEST(TrainConfig, ErrorsNameThePath) {
   EXPECT_NE(ErrorOf(bad).find("test[0].task"), std::string::npos);
 }
 
+TEST(TrainConfig, BatchesHoldAtLeastSoManyTokens) {
+  json config = Valid();
+  config["data"] = {{"curriculum",
+                     {{{"task", "program"}, {"bits", 8}, {"swaps", 1}},
+                      {{"task", "program"}, {"bits", 64}, {"swaps", 64}}}}};
+  config["train"] = {{"batch", 32}};
+  auto c = ReadTrainConfig(config, "");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->BatchOf(*c->stages[0]), 32);
+  config["train"]["batch_tokens"] = 1000;
+  c = ReadTrainConfig(config, "");
+  ASSERT_TRUE(c.ok()) << c.status();
+  // 8 + 12 + 3 tokens; 64 + 12 + 192 tokens.
+  EXPECT_EQ(c->BatchOf(*c->stages[0]), 1000 / 23);
+  EXPECT_EQ(c->BatchOf(*c->stages[1]), 32);
+}
+
 TEST(Progress, BarAndDuration) {
   EXPECT_EQ(Duration(59.6), "1:00");
   EXPECT_EQ(Duration(3723), "1:02:03");

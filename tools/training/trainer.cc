@@ -120,7 +120,7 @@ class Run {
   std::unique_ptr<JsonLog> log_;
   Terminal terminal_;
   State state_;
-  int64_t seq_ = 0;
+  int64_t seq_ = 0, batch_ = 0;  // of the stage
   double step_flops_ = 0, peak_ = 0;
   double loss_ = 0;
   int64_t first_step_ = 0;  // of this process
@@ -191,19 +191,21 @@ absl::Status Run::Prepare() {
 
 void Run::StartStage() {
   seq_ = task().max_length(tasks::Split::kTrain);
+  batch_ = config_.BatchOf(task());
   tasks::PrefetchOptions prefetch;
   prefetch.seed = config_.seed;
-  prefetch.batch = config_.batch;
+  prefetch.batch = batch_;
   prefetch.seq = seq_;
   prefetch.start_index = state_.next_index;
   data_ = std::make_unique<tasks::Prefetcher>(task(), prefetch);
   const auto cost = model::Cost(config_.model, seq_, 0, model_->activation());
   // Backward costs twice the forward pass.
   step_flops_ = 3.0 * static_cast<double>(cost->flops / cost->passes) *
-                static_cast<double>(config_.batch);
+                static_cast<double>(batch_);
   if (config_.stages.size() > 1) {
-    Tell(absl::StrFormat("stage %d of %d: sequences of %d tokens",
-                         state_.stage + 1, config_.stages.size(), seq_));
+    Tell(absl::StrFormat("stage %d of %d: batches of %d x %d tokens",
+                         state_.stage + 1, config_.stages.size(), batch_,
+                         seq_));
   }
 }
 
@@ -211,15 +213,15 @@ absl::Status Run::Step() {
   const Clock::time_point start = Clock::now();
   LT2_ASSIGN_OR_RETURN(const tasks::Batch batch, data_->Next());
   const double lr = model::LearningRate(config_.schedule, state_.step);
-  const auto metrics = step_->Run(config_.batch, seq_, batch.inputs,
-                                  batch.targets, lr, state_.step + 1);
+  const auto metrics = step_->Run(batch_, seq_, batch.inputs, batch.targets, lr,
+                                  state_.step + 1);
   if (!metrics.ok()) return metrics.status();
   loss_ = metrics->loss;
   ++state_.step;
   ++state_.stage_step;
-  state_.next_index += config_.batch;
+  state_.next_index += batch_;
   const double seconds = Since(start);
-  const double tokens = static_cast<double>(config_.batch * seq_) / seconds;
+  const double tokens = static_cast<double>(batch_ * seq_) / seconds;
   nlohmann::json line = {{"step", state_.step},
                          {"loss", metrics->loss},
                          {"gradient_norm", metrics->gradient_norm},
