@@ -1,8 +1,11 @@
-// Exact top-k of the indexer on the CPU: one row of scores at a time.
+// Exact top-k of the indexer on the CPU. A few queries share a pass over the
+// keys: their index heads against 64 keys are one product of small blocks; then
+// every query selects from its own row of scores.
 
 #include <algorithm>
 #include <vector>
 
+#include "kernels/attention/attention_cpu_block.h"
 #include "kernels/sparse_attention/gathered_cpu.h"
 #include "kernels/sparse_attention/indexer_internal.h"
 #include "kernels/sparse_attention/top_k_cpu.h"
@@ -10,26 +13,57 @@
 namespace lt2::kernels {
 namespace {
 
-class RowTopK {
- public:
-  RowTopK(const IndexerArgs& args, int64_t top_k)
-      : args_(args), size_(args), top_k_(top_k) {}
+using cpu_block::kKeys;
 
-  void Run(int64_t b, int64_t t, int32_t* indices) {
-    const int64_t visible = std::max<int64_t>(0, size_.positions.Of(b, t) + 1);
-    scores_.assign(visible, 0.0f);
-    const int64_t query = b * size_.queries + t;
-    const float* q = args_.q.data<float>() + query * size_.heads * size_.dim;
-    const float* w = args_.w.defined()
-                         ? args_.w.data<float>() + query * size_.heads
-                         : nullptr;
-    const float* k = args_.k.data<float>() + b * size_.keys * size_.dim;
-    if (args_.relu) {
-      Scores(q, w, k);
-    } else {
-      BilinearScores(q, w, k);
+// Queries of a pass: rows of the product, and rows of scores in the cache.
+constexpr int64_t kTile = 8;
+
+class TileTopK {
+ public:
+  TileTopK(const IndexerArgs& args, int64_t top_k)
+      : args_(args),
+        size_(args),
+        top_k_(top_k),
+        // Without ReLU the sum over heads moves inside: sum_j w_j <q_j, k> is
+        // <sum_j w_j q_j, k>, one row for each query.
+        rows_(args.relu ? size_.heads : 1),
+        mixed_(args.relu ? 0 : kTile * size_.dim),
+        keys_(size_.dim * kKeys),
+        products_(kTile * rows_ * kKeys),
+        scores_(kTile) {}
+
+  // Queries [begin, end) of row b; at most kTile.
+  void Run(int64_t b, int64_t begin, int64_t end, int32_t* indices) {
+    const int64_t dim = size_.dim, count = end - begin;
+    const int64_t visible =
+        std::max<int64_t>(0, size_.positions.Of(b, end - 1) + 1);
+    const float* q =
+        args_.q.data<float>() + (b * size_.queries + begin) * size_.heads * dim;
+    const float* w =
+        args_.w.defined()
+            ? args_.w.data<float>() + (b * size_.queries + begin) * size_.heads
+            : nullptr;
+    if (!args_.relu) q = Mix(q, w, count);
+    for (int64_t r = 0; r < count; ++r) scores_[r].resize(visible);
+    for (int64_t s = 0; s < visible; s += kKeys) {
+      const int n = static_cast<int>(std::min<int64_t>(kKeys, visible - s));
+      cpu_block::PackTransposed(
+          args_.k.data<float>() + (b * size_.keys + s) * dim, dim, n,
+          static_cast<int>(dim), keys_.data());
+      cpu_block::Product(static_cast<int>(count * rows_), kKeys,
+                         static_cast<int>(dim), {q, dim, 1}, keys_.data(),
+                         kKeys, products_.data(), kKeys, false);
+      for (int64_t r = 0; r < count; ++r) {
+        const float* products = products_.data() + r * rows_ * kKeys;
+        Combine(products, w == nullptr ? nullptr : w + r * size_.heads, n,
+                scores_[r].data() + s);
+      }
     }
-    sparse::TopK(scores_, top_k_, &order_, indices);
+    for (int64_t r = 0; r < count; ++r) {
+      scores_[r].resize(
+          std::max<int64_t>(0, size_.positions.Of(b, begin + r) + 1));
+      sparse::TopK(scores_[r], top_k_, &order_, indices + r * top_k_);
+    }
   }
 
  private:
@@ -37,36 +71,38 @@ class RowTopK {
     return w != nullptr ? w[j] : 1.0f / static_cast<float>(size_.heads);
   }
 
-  void Scores(const float* q, const float* w, const float* k) {
-    const int64_t dim = size_.dim;
-    for (size_t s = 0; s < scores_.size(); ++s) {
-      float sum = 0;
+  // sum_j w_j q_j for every query.
+  const float* Mix(const float* q, const float* w, int64_t count) {
+    std::fill(mixed_.begin(), mixed_.end(), 0.0f);
+    for (int64_t r = 0; r < count; ++r) {
       for (int64_t j = 0; j < size_.heads; ++j) {
-        const float x =
-            args_.scale * sparse::Dot(q + j * dim, k + s * dim, dim);
-        sum += Weight(w, j) * (x < 0 ? 0.0f : x);
+        const int64_t row = r * size_.heads + j;
+        sparse::AddScaled(w != nullptr ? w[row] : Weight(w, j),
+                          q + row * size_.dim, size_.dim,
+                          mixed_.data() + r * size_.dim);
       }
-      scores_[s] = sum;
     }
+    return mixed_.data();
   }
 
-  // Without ReLU the sum over heads moves inside: sum_j w_j <q_j, k> is
-  // <sum_j w_j q_j, k>, one product for each token.
-  void BilinearScores(const float* q, const float* w, const float* k) {
-    const int64_t dim = size_.dim;
-    mixed_.assign(dim, 0.0f);
-    for (int64_t j = 0; j < size_.heads; ++j) {
-      sparse::AddScaled(Weight(w, j), q + j * dim, dim, mixed_.data());
+  // Scores of n keys from the products of a query's rows with them.
+  void Combine(const float* products, const float* w, int n, float* scores) {
+    float sum[kKeys] = {};
+    for (int64_t j = 0; j < rows_; ++j) {
+      const float weight = args_.relu ? Weight(w, j) : 1.0f;
+      for (int c = 0; c < kKeys; ++c) {
+        const float x = args_.scale * products[j * kKeys + c];
+        sum[c] += weight * (args_.relu && x < 0 ? 0.0f : x);
+      }
     }
-    for (size_t s = 0; s < scores_.size(); ++s) {
-      scores_[s] = args_.scale * sparse::Dot(mixed_.data(), k + s * dim, dim);
-    }
+    std::copy_n(sum, n, scores);
   }
 
   const IndexerArgs& args_;
   const IndexerSizes size_;
-  const int64_t top_k_;
-  std::vector<float> scores_, mixed_;
+  const int64_t top_k_, rows_;
+  std::vector<float> mixed_, keys_, products_;
+  std::vector<std::vector<float>> scores_;
   std::vector<int32_t> order_;
 };
 
@@ -75,11 +111,14 @@ class RowTopK {
 absl::Status IndexerTopKCpu(Context& ctx, const IndexerArgs& args,
                             int64_t top_k, Tensor* indices) {
   const IndexerSizes z(args);
+  const int64_t tiles = (z.queries + kTile - 1) / kTile;
   int32_t* out = indices->data<int32_t>();
-  ctx.ParallelFor(z.batch * z.queries, 1, [&](int64_t begin, int64_t end) {
-    RowTopK row(args, top_k);
+  ctx.ParallelFor(z.batch * tiles, 1, [&](int64_t begin, int64_t end) {
+    TileTopK tile(args, top_k);
     for (int64_t item = begin; item < end; ++item) {
-      row.Run(item / z.queries, item % z.queries, out + item * top_k);
+      const int64_t b = item / tiles, first = item % tiles * kTile;
+      tile.Run(b, first, std::min(z.queries, first + kTile),
+               out + (b * z.queries + first) * top_k);
     }
   });
   return absl::OkStatus();
