@@ -213,6 +213,108 @@ TEST(ModelConfig, RoundTrips) {
   EXPECT_TRUE(again->gdn.allow_neg_eigval);
 }
 
+TEST(MixerConfigs, DefaultsAreTheLayers) {
+  const auto c = ModelConfig::FromJson(
+      {{"vocab_size", 100}, {"dim", 1024}, {"n_heads", 16}}, "model");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->kda.d_k(), 64);
+  EXPECT_EQ(c->kda.value_dim(), 1024);
+  EXPECT_EQ(c->deltaproduct.d_v(), 96);
+  EXPECT_EQ(c->deltaproduct.num_householder, 2);
+  EXPECT_TRUE(c->deltaproduct.allow_neg_eigval);
+  EXPECT_EQ(c->linear_attention.d_v(), 64);
+  EXPECT_EQ(c->retnet.value_dim(), 2048);
+  EXPECT_EQ(c->gla.d_k(), 32);
+  EXPECT_EQ(c->gla.value_dim(), 1024);
+  EXPECT_EQ(c->hgrn2.d_k(), 64);
+  EXPECT_EQ(c->mamba2.head_dim(), 128);
+  EXPECT_EQ(c->mamba2.state_size, 64);
+  EXPECT_EQ(c->nsa.n_kv_heads, 1);
+  EXPECT_EQ(c->dsa.index_heads, 4);
+  EXPECT_EQ(c->DeltaRuleOf("kda"), &c->kda);
+  EXPECT_EQ(c->DeltaRuleOf("gla"), nullptr);
+}
+
+TEST(MixerConfigs, EveryKeyRoundTrips) {
+  const json mixers = {
+      {"kda", {{"n_heads", 2}, {"key_dim", 64}, {"expand_v", 1.5}}},
+      {"deltaproduct",
+       {{"num_householder", 3},
+        {"use_forget_gate", false},
+        {"use_output_gate", false},
+        {"allow_neg_eigval", false}}},
+      {"linear_attention", {{"feature_map", "identity"}}},
+      {"gla", {{"gate_low_rank_dim", 8}, {"gate_logit_normalizer", 4}}},
+      {"hgrn2", {{"n_heads", 8}}},
+      {"mamba2",
+       {{"n_heads", 8},
+        {"inner_dim", 320},
+        {"state_size", 32},
+        {"conv_size", 3}}},
+      {"nsa",
+       {{"n_kv_heads", 2},
+        {"block_size", 16},
+        {"block_counts", 4},
+        {"window_size", 32}}},
+      {"dsa",
+       {{"top_k", 7},
+        {"index_heads", 2},
+        {"kl_weight", 0.5},
+        {"warmup_steps", 9}}}};
+  json config = {{"vocab_size", 100}};
+  config.update(mixers);
+  for (const json& dsa : {mixers["dsa"], json{{"mode", "lt2_released"},
+                                              {"top_k", 9},
+                                              {"latent_dim", 48},
+                                              {"latent_value_dim", 32}}}) {
+    config["dsa"] = dsa;
+    const auto c = ModelConfig::FromJson(config, "model");
+    ASSERT_TRUE(c.ok()) << c.status();
+    const json written = c->ToJson();
+    for (const auto& [mixer, keys] : mixers.items()) {
+      for (const auto& [key, value] : config[mixer].items()) {
+        EXPECT_EQ(written[mixer][key], value) << mixer << "." << key;
+      }
+    }
+    const auto again = ModelConfig::FromJson(written, "model");
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(again->ToJson(), written);
+  }
+}
+
+TEST(MixerConfigs, ErrorsNameThePath) {
+  struct Case {
+    const char* mixer;
+    json shape;
+    const char* message;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"kda",
+            {{"n_v_heads", 8}},
+            "model.kda.n_v_heads: 8 is not n_heads 4"},
+           {"deltaproduct",
+            {{"num_householder", 0}},
+            "model.deltaproduct.num_householder: "},
+           {"retnet", {{"key_dim", 12}}, "model.retnet.key_dim: heads of 3"},
+           {"gla", {{"expand_v", 0.01}}, "model.gla.expand_v: "},
+           {"hgrn2", {{"n_heads", 3}}, "model.hgrn2.n_heads: 3 does not"},
+           {"hgrn2", {{"key_dim", 64}}, "model.hgrn2.key_dim: unknown key"},
+           {"mamba2", {{"inner_dim", 6}}, "model.mamba2.inner_dim: 6"},
+           {"nsa", {{"n_kv_heads", 3}}, "model.nsa.n_kv_heads: 3 does not"},
+           {"dsa", {{"mode", "dense"}}, "model.dsa.mode: "},
+           {"dsa", {{"latent_dim", 64}}, "model.dsa.latent_dim: unknown key"},
+           {"dsa",
+            {{"mode", "lt2_released"},
+             {"latent_dim", 8},
+             {"latent_value_dim", 9}},
+            "model.dsa.latent_value_dim: 9 is more than latent_dim 8"},
+       }) {
+    EXPECT_EQ(ErrorOf({{"vocab_size", 8}, {c.mixer, c.shape}}).find(c.message),
+              0u)
+        << ErrorOf({{"vocab_size", 8}, {c.mixer, c.shape}});
+  }
+}
+
 TEST(ModelConfig, ErrorsNameThePath) {
   EXPECT_EQ(ErrorOf({{"vocab_size", 8}, {"loop_cuont", 4}}),
             "model.loop_cuont: unknown key; did you mean 'loop_count'?");
