@@ -17,6 +17,7 @@ namespace lt2::evals {
 namespace {
 
 constexpr int kMaxExtends = 8;
+constexpr char kPositive[] = "(0,1)", kNegative[] = "(0,2)";
 
 // {"a": {"b": value}} of the key "a.b".
 nlohmann::json Nested(const std::string& key, const nlohmann::json& value) {
@@ -63,9 +64,10 @@ struct Row {
   nlohmann::json set;
 };
 
-// One row, or two that differ in the write strength.
-absl::StatusOr<std::vector<Row>> ReadRow(const nlohmann::json& json,
-                                         JsonReader reader) {
+// One row, or one for each of the write strengths.
+absl::StatusOr<std::vector<Row>> ReadRow(
+    const nlohmann::json& json, const std::vector<std::string>& strengths,
+    JsonReader reader) {
   Row row;
   reader.Require({"name"});
   row.name = reader.String("name", "");
@@ -81,9 +83,10 @@ absl::StatusOr<std::vector<Row>> ReadRow(const nlohmann::json& json,
   if (json.contains("set")) row.set = json["set"];
   if (mixers.empty()) return std::vector<Row>{row};
   std::vector<Row> rows;
-  for (const bool negative : {false, true}) {
+  for (const std::string& strength : strengths) {
+    const bool negative = strength == kNegative;
     Row one = row;
-    one.write_strength = negative ? "(0,2)" : "(0,1)";
+    one.write_strength = strength;
     one.suffix = negative ? "-neg" : "";
     for (const std::string& mixer : mixers) {
       one.set.merge_patch(
@@ -156,12 +159,20 @@ absl::StatusOr<Preset> ParsePreset(const nlohmann::json& json,
   const Axis columns = ReadAxis(reader.Object("columns"));
   Axis axis;
   if (reader.Has("axis")) axis = ReadAxis(reader.Object("axis"));
+  std::vector<std::string> strengths = reader.Strings("write_strengths");
+  if (strengths.empty()) strengths = {kPositive, kNegative};
+  for (const std::string& strength : strengths) {
+    if (strength != kPositive && strength != kNegative) {
+      reader.Fail("write_strengths", "expected ", kPositive, " or ", kNegative,
+                  ", got ", strength);
+    }
+  }
   const std::vector<JsonReader> row_readers = reader.Objects("rows");
   LT2_RETURN_IF_ERROR(reader.status());
   std::vector<Row> rows;
   for (size_t i = 0; i < row_readers.size(); ++i) {
     LT2_ASSIGN_OR_RETURN(const std::vector<Row> some,
-                         ReadRow(json["rows"][i], row_readers[i]));
+                         ReadRow(json["rows"][i], strengths, row_readers[i]));
     rows.insert(rows.end(), some.begin(), some.end());
   }
   LT2_RETURN_IF_ERROR(reader.Finish());

@@ -14,6 +14,7 @@
 //     "rows": [{"name": "gdn",
 //               "set": {"model": {"layer_pattern": "gdn"}},
 //               "write_strength": ["gdn"]}],
+//     "write_strengths": ["(0,1)", "(0,2)"],
 //     "axis": {"name": "d", "keys": ["model.dim"], "values": [64, 128]},
 //     "columns": {"name": "T", "keys": ["model.loop_count"],
 //                 "values": [1, 2, 4, 8], "order": [4, 1, 2, 8]},

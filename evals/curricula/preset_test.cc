@@ -66,6 +66,20 @@ TEST(Preset, RunsGetTheirConfiguration) {
   EXPECT_EQ(preset->runs[0].label(), "full d=16");
 }
 
+TEST(Preset, OneWriteStrengthIsEnough) {
+  json preset_json = Small();
+  preset_json["write_strengths"] = {"(0,2)"};
+  preset_json["seeds"] = {1};
+  const auto preset = ParsePreset(preset_json, "p", json::object());
+  ASSERT_TRUE(preset.ok()) << preset.status();
+  EXPECT_EQ(Names(*preset),
+            (std::vector<std::string>{"full-T4-s1", "gdn-neg-T4-s1",
+                                      "full-T1-s1", "gdn-neg-T1-s1",
+                                      "full-T2-s1", "gdn-neg-T2-s1"}));
+  preset_json["write_strengths"] = {"(0,3)"};
+  EXPECT_FALSE(ParsePreset(preset_json, "p", json::object()).ok());
+}
+
 TEST(Preset, WarmUpStagesDoNotCount) {
   const auto preset = ParsePreset(Small(), "p", json::object());
   ASSERT_TRUE(preset.ok()) << preset.status();
