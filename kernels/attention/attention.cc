@@ -59,11 +59,8 @@ absl::Status AttentionSupports(const AttentionArgs& args) {
   LT2_RETURN_IF_ERROR(CheckRank4("q", args.q));
   LT2_RETURN_IF_ERROR(CheckRank4("k", args.k));
   const Tensor &q = args.q, &k = args.k;
-  const DType dtype = q.device() == Device::kCPU ? DType::kF32 : DType::kBF16;
-  if (q.dtype() != dtype) {
-    return InvalidArgument("attention on ", Name(q.device()), " needs ",
-                           Name(dtype), ", q is ", q.ToString());
-  }
+  LT2_RETURN_IF_ERROR(CheckF32OrBf16("q", q));
+  const DType dtype = q.dtype();
   const Shape kv({q.dim(0), k.dim(1), k.dim(2), q.dim(3)});
   LT2_RETURN_IF_ERROR(ExpectTensor("k", k, q.device(), dtype, kv));
   LT2_RETURN_IF_ERROR(ExpectTensor("v", args.v, q.device(), dtype, kv));
@@ -113,6 +110,10 @@ absl::Status AttentionGradSupports(const AttentionGradArgs& args) {
   LT2_RETURN_IF_ERROR(AttentionSupports(args.forward));
   const Tensor& q = args.forward.q;
   const Device device = q.device();
+  if (device == Device::kCUDA && q.dtype() != DType::kBF16) {
+    return InvalidArgument("the gradient of attention on a GPU needs ",
+                           Name(DType::kBF16), ", q is ", q.ToString());
+  }
   LT2_RETURN_IF_ERROR(ExpectTensor("o", args.o, device, q.dtype(), q.shape()));
   LT2_RETURN_IF_ERROR(
       ExpectTensor("dout", args.dout, device, q.dtype(), q.shape()));

@@ -210,6 +210,9 @@ absl::Status Launch(Context& ctx, const AttentionSizes& z,
 
 absl::Status AttentionCuda(Context& ctx, const AttentionArgs& args,
                            AttentionResults* results) {
+  if (args.q.dtype() == DType::kF32) {
+    return AttentionPlainCuda(ctx, args, results);
+  }
   const AttentionSizes z(args);
   LT2_RETURN_IF_ERROR(CheckTileSizes(z));
   const ForwardParams params{

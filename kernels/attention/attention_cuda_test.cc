@@ -7,6 +7,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_reference.h"
 #include "kernels/attention/attention_testing.h"
+#include "kernels/core/contract_pool.h"
 #include "kernels/core/testing.h"
 
 namespace lt2::kernels {
@@ -222,14 +223,34 @@ TEST(AttentionCuda, EmptyInputsGiveEmptyOrZeroResults) {
   }
 }
 
-TEST(AttentionCuda, RejectsFloatsAndOddHeadDimensions) {
+TEST(AttentionCuda, ForwardInF32MeetsTheContract) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  AttentionResults results;
+  constexpr DType kF32 = DType::kF32;
+  lt2::testing::ContractPool pool;
+  for (const AttentionShape& s : EdgeShapes({8, 40, 64, 128})) {
+    const AttentionInputs in = MakeAttentionInputs(s, kF32, 12, 2.0);
+    const AttentionValues exact = AttentionReference(s, in.q, in.k, in.v);
+    const AttentionValues plain = PlainAttention(s, kF32, in);
+    const AttentionValues actual = RunAttention(*ctx, s, kF32, in);
+    const std::string label = absl::StrCat(s.queries, " of ", s.keys);
+    pool.Add("o", label, kF32, actual.o, plain.o, exact.o);
+    pool.Add("lse", label, kF32, actual.lse, plain.lse, exact.lse);
+  }
+  pool.Check();
+}
+
+TEST(AttentionCuda, RejectsGradientsInF32AndOddHeadDimensions) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
   const Tensor f32 = *ctx->Zeros(DType::kF32, {1, 2, 1, 64});
-  absl::Status status = Attention(*ctx, {f32, f32, f32, 1.0f}, &results);
+  const AttentionGradArgs args{
+      {f32, f32, f32, 1.0f}, f32, *ctx->Zeros(DType::kF32, {1, 1, 2}), f32};
+  AttentionGradResults grads;
+  absl::Status status = AttentionGrad(*ctx, args, &grads);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find("needs bf16"), std::string::npos) << status;
+  AttentionResults results;
   for (int64_t dim : {12, 136}) {
     const Tensor x = *ctx->Zeros(kBF16, {1, 2, 1, dim});
     status = Attention(*ctx, {x, x, x, 1.0f}, &results);

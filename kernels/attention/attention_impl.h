@@ -30,6 +30,9 @@ absl::Status AttentionCpu(Context& ctx, const AttentionArgs& args,
                           AttentionResults* results);
 absl::Status AttentionCuda(Context& ctx, const AttentionArgs& args,
                            AttentionResults* results);
+// In f32; AttentionCuda calls it.
+absl::Status AttentionPlainCuda(Context& ctx, const AttentionArgs& args,
+                                AttentionResults* results);
 // Gradient: called only if k is not empty; q may be.
 absl::Status AttentionGradCpu(Context& ctx, const AttentionGradArgs& args,
                               AttentionGradResults* results);
