@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "kernels/core/testing.h"
 #include "kernels/sparse_attention/block_compress_testing.h"
+#include "kernels/sparse_attention/nsa_testing.h"
 
 namespace lt2::kernels {
 namespace {
@@ -48,6 +49,19 @@ TEST(SelectBlocksCuda, ManyHeadsAndBlocks) {
   }
   ExpectSelectBlocksIsExact(*ctx, DType::kBF16, cases);
   ExpectSelectBlocksIsExact(*ctx, DType::kF32, {cases[0]});
+}
+
+// All three branches in f32.
+TEST(NsaCuda, CompositionIsTheDefinition) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  ExpectNsaIsTheDefinition(*ctx);
+}
+
+TEST(NsaCuda, DecodingEqualsTheWhole) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  ExpectNsaDecodingEqualsTheWhole(*ctx);
 }
 
 }  // namespace
