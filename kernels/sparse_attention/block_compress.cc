@@ -84,6 +84,8 @@ absl::Status CompressedAttentionGradSupports(
     const CompressedAttentionGradArgs& args) {
   LT2_RETURN_IF_ERROR(CompressedAttentionSupports(args.forward));
   const Tensor &q = args.forward.q, &vc = args.forward.vc;
+  LT2_RETURN_IF_ERROR(
+      sparse::CheckBf16OnGpu("the gradient of compressed attention", q));
   const Shape o({q.dim(0), q.dim(1), q.dim(2), vc.dim(3)});
   LT2_RETURN_IF_ERROR(ExpectTensor("o", args.o, q.device(), q.dtype(), o));
   LT2_RETURN_IF_ERROR(

@@ -17,8 +17,9 @@
 // blocks). SelectBlocks evaluates the scores once more: 2 D FLOPs each. Memory
 // is linear: neither stores S x C.
 //
-// CPU: f32, any D. CUDA: f32 or bf16, D and Dv multiples of 8 up to 576. The
-// same bits on every run and for every thread count.
+// CPU: f32, any D. CUDA: f32 (the gradient of attention bf16 only) or bf16, D
+// and Dv multiples of 8 up to 576. The same bits on every run and for every
+// thread count.
 //
 // Not supported: overlapping blocks (stride != block size), learned compression
 // (the NSA paper has both; flash-linear-attention and LT2 have neither), a

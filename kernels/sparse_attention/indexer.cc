@@ -70,6 +70,7 @@ absl::Status IndexerLossSupports(const IndexerLossArgs& args) {
   const Tensor &qi = args.indexer.q, &ki = args.indexer.k;
   const Tensor &q = args.attention_q, &k = args.attention_k;
   LT2_RETURN_IF_ERROR(CheckIndexer(args.indexer));
+  LT2_RETURN_IF_ERROR(sparse::CheckBf16OnGpu("the indexer's loss", qi));
   LT2_RETURN_IF_ERROR(
       sparse::CheckActivation("attention_q", q, 4, "[B, S, H, D]"));
   LT2_RETURN_IF_ERROR(

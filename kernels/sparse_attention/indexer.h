@@ -18,9 +18,9 @@
 // as scores exist only in tiles of one query or a few, and the attention that
 // follows. The loss on a selected set costs S top_k pairs instead.
 //
-// CPU: f32, any DI. CUDA: f32 or bf16, DI a multiple of 8 up to 128, for the
-// loss D a multiple of 8 up to 576. The same bits on every run and for every
-// thread count.
+// CPU: f32, any DI. CUDA: f32 or bf16, DI a multiple of 8 up to 128; the loss
+// bf16 only, D a multiple of 8 up to 576. The same bits on every run and for
+// every thread count.
 //
 // Not supported: fp8 scores and the Hadamard rotation of DeepSeek-V3.2 (they
 // change speed, not the definition), a gradient through the selection.

@@ -80,6 +80,8 @@ absl::Status SelectedAttentionGradSupports(
     const SelectedAttentionGradArgs& args) {
   LT2_RETURN_IF_ERROR(SelectedAttentionSupports(args.forward));
   const Tensor& q = args.forward.q;
+  LT2_RETURN_IF_ERROR(
+      sparse::CheckBf16OnGpu("the gradient of selected attention", q));
   const SelectedAttentionSizes z(args.forward);
   LT2_RETURN_IF_ERROR(
       ExpectTensor("o", args.o, q.device(), q.dtype(), OutputShape(z)));

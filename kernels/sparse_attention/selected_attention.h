@@ -27,8 +27,9 @@
 // gathered; nothing of size S x L exists. The gradient reads the lists sorted
 // by block instead, so that every row of dk and dv has one owner.
 //
-// CPU: f32, any D. CUDA: f32 or bf16, D and Dv multiples of 8 up to 576. No
-// atomics on floats: the same bits on every run and for every thread count.
+// CPU: f32, any D. CUDA: f32 (forward only) or bf16, D and Dv multiples of 8 up
+// to 576. No atomics on floats: the same bits on every run and for every thread
+// count.
 //
 // Not supported: lists of different lengths (pad with -1), tokens after the
 // query, a gradient for the indices, a ring buffer as cache.

@@ -14,6 +14,13 @@ absl::Status CheckActivation(absl::string_view what, const Tensor& x, int rank,
   return InvalidArgument(what, " is ", x.ToString(), ", must be ", shape);
 }
 
+absl::Status CheckBf16OnGpu(absl::string_view what, const Tensor& x) {
+  if (x.device() == Device::kCPU || x.dtype() == DType::kBF16) {
+    return absl::OkStatus();
+  }
+  return InvalidArgument(what, " on a GPU needs bf16, got ", x.ToString());
+}
+
 absl::Status CheckHeads(int64_t heads, int64_t kv_heads) {
   if (kv_heads > 0 ? heads % kv_heads == 0 : heads == 0) {
     return absl::OkStatus();

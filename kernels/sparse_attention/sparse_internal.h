@@ -47,6 +47,8 @@ inline constexpr int64_t kMaxCudaIndexDim = 128;
 // OK if `x` is f32 (or bf16 on a GPU) and has this rank.
 absl::Status CheckActivation(absl::string_view what, const Tensor& x, int rank,
                              absl::string_view shape);
+// OK if on the CPU or bf16: what has tensor-core forms only on a GPU.
+absl::Status CheckBf16OnGpu(absl::string_view what, const Tensor& x);
 absl::Status CheckHeads(int64_t heads, int64_t kv_heads);
 absl::Status CheckDim(absl::string_view what, const Tensor& x, int64_t most);
 absl::Status CheckScale(absl::string_view what, float scale);
