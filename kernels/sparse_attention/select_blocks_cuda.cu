@@ -24,6 +24,7 @@ struct ChoiceParams {
 // scores[c] = sum over the group of probabilities, with tensor cores.
 __device__ void GroupScores(const ChoiceParams<Bf16>& p, int64_t b, int64_t i,
                             int kv_head, int visible, float* scores) {
+  if (visible == 0) return;
   const ListSizes& z = p.z;
   const int padded = Padded(z.dim);
   Bf16* q_tile = mma::SharedTiles();
@@ -124,7 +125,7 @@ __global__ __launch_bounds__(kThreads) void SelectBlocksKernel(
   __syncthreads();
   int count = 0;  // of blocks chosen so far, the same in all threads
   // In this order, each once.
-  const int forced[3] = {0, own, own - 1};
+  const int forced[3] = {own, 0, own - 1};
   for (int f = 0; f < 3; ++f) {
     const bool again =
         (f > 0 && forced[f] == forced[0]) || (f > 1 && forced[f] == forced[1]);
