@@ -147,8 +147,11 @@ Table SuccessTable(const Results& results, double success) {
                {results.column_name, right},
                {"(0,1)", right},
                {"(0,2)", right},
-               {"p", right}});
+               {"p", right},
+               {"q", right}});
   if (success <= 0) return table;
+  std::vector<std::vector<std::string>> rows;
+  std::vector<double> p_values;
   for (const RunOutcome* row : FirstOfRows(results)) {
     if (row->write_strength != "(0,2)") continue;
     RunOutcome twin = *row;
@@ -158,18 +161,24 @@ Table SuccessTable(const Results& results, double success) {
                                    results.measure, success);
       const Count head = Successes(CellRuns(results, row->label(), column),
                                    results.measure, success);
-      if (base.decided == 0 || head.decided == 0) continue;
       const auto fisher =
           FisherExact(base.reached, base.decided - base.reached, head.reached,
                       head.decided - head.reached);
+      if (base.decided == 0 || head.decided == 0 || !fisher.ok()) continue;
       const std::string name =
           row->axis.empty() ? row->row : absl::StrCat(row->row, " ", row->axis);
-      table.AddRow(
-          {name, absl::StrCat(column),
-           absl::StrCat(base.reached, "/", base.decided),
-           absl::StrCat(head.reached, "/", head.decided),
-           fisher.ok() ? absl::StrFormat("%.4f", fisher->two_sided) : "-"});
+      rows.push_back({name, absl::StrCat(column),
+                      absl::StrCat(base.reached, "/", base.decided),
+                      absl::StrCat(head.reached, "/", head.decided)});
+      p_values.push_back(fisher->two_sided);
     }
+  }
+  const auto q_values = AdjustForFalseDiscoveries(p_values);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].push_back(absl::StrFormat("%.4f", p_values[i]));
+    rows[i].push_back(q_values.ok() ? absl::StrFormat("%.4f", (*q_values)[i])
+                                    : "-");
+    table.AddRow(rows[i]);
   }
   return table;
 }

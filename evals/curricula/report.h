@@ -10,8 +10,9 @@
 // not count.
 //
 // Successes: the number of seeds that reached the preset's "success", against
-// the twin with write strength (0,1), by Fisher's exact test, two-sided. A
-// partial run that has not reached it is undecided and left out.
+// the twin with write strength (0,1), by Fisher's exact test, two-sided; q is p
+// adjusted for the number of rows (Benjamini and Hochberg). A partial run that
+// has not reached it is undecided and left out.
 
 #ifndef LT2_EVALS_CURRICULA_REPORT_H_
 #define LT2_EVALS_CURRICULA_REPORT_H_
