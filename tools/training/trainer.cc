@@ -227,6 +227,9 @@ absl::Status Run::Step() {
                          {"gradient_norm", metrics->gradient_norm},
                          {"lr", lr},
                          {"tokens_per_second", tokens}};
+  if (metrics->attached_loss != 0) {
+    line["attached_loss"] = metrics->attached_loss;
+  }
   std::string mfu = "-";
   if (peak_ > 0) {
     const double fraction = step_flops_ / seconds / peak_;
