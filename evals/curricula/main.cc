@@ -16,6 +16,7 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "evals/curricula/plots.h"
 #include "evals/curricula/preset.h"
 #include "evals/curricula/report.h"
 #include "evals/curricula/results.h"
@@ -95,9 +96,17 @@ absl::Status MakeFolder(const std::string& path) {
 absl::Status WriteResults(const Results& results, const std::string& out) {
   LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
       out + "/results.json", ResultsJson(results).dump(1) + "\n"));
-  return model::WriteFileAtomically(
+  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
       out + "/results.md",
-      Report(results, absl::GetFlag(FLAGS_success), /*markdown=*/true));
+      Report(results, absl::GetFlag(FLAGS_success), /*markdown=*/true)));
+  const auto svg = RenderSvg(MedianFigure(results));
+  if (absl::IsNotFound(svg.status())) {
+    std::fprintf(stderr, "no results.svg: %s\n",
+                 std::string(svg.status().message()).c_str());
+    return absl::OkStatus();
+  }
+  if (!svg.ok()) return svg.status();
+  return model::WriteFileAtomically(out + "/results.svg", *svg);
 }
 
 absl::Status MergeFolders(const std::string& out) {
