@@ -108,12 +108,14 @@ Figure Draw(const std::vector<TrainedModel>& models,
                                "loops",
                                "loss (nats per scored token)",
                                false,
-                               {}});
+                               {},
+                               1});
       figure.panels.push_back({family + ", successive states",
                                "loop t",
                                "cosine of h(t) and h(t-1)",
                                false,
-                               {}});
+                               {},
+                               1});
     }
     Series loss{models[i].name, {}, false}, cosine = loss;
     for (const DepthRow& row : rows[i]) {

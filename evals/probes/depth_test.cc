@@ -64,14 +64,14 @@ TEST(DepthProbe, TrainedLoopsAreWhereTheScoreIs) {
   ProbeOptions options;
   options.repository = ".";
   options.checkpoints = kCheckpoints;
-  options.models = {"mqar/gdn-T4"};
+  options.models = {"z60/full-T4"};
   options.examples = 16;
   const auto report = DepthProbe(options);
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(report->rows.size(), 8u);
   EXPECT_EQ(report->rows[3]["loops"], 4);
   EXPECT_EQ(report->rows[3]["trained_loops"], 4);
-  // A model that solves the task with its four loops cannot with one.
+  // A model that solves the task with its four loops, and not with one.
   EXPECT_GT(report->rows[3]["accuracy"].get<double>(),
             report->rows[0]["accuracy"].get<double>() + 0.2);
   EXPECT_LT(report->rows[3]["loss"].get<double>(),

@@ -47,7 +47,7 @@ std::string GnuplotScript(const Figure& figure) {
       "background '#ffffff'\n"
       "set multiplot layout %d,%d\n"
       "set grid lc rgb '#dddddd' dt 1\nset border 3\nset tics nomirror\n"
-      "set key outside below samplen 4 spacing 1.1 font ',10'\n",
+      "set key outside below maxcols 2 samplen 4 spacing 1.1 font ',10'\n",
       columns * kPanelWidth, rows * kPanelHeight, rows, columns);
   for (const Panel& panel : figure.panels) {
     absl::StrAppend(&script, "set title ", Quoted(panel.title), "\nset xlabel ",
@@ -55,6 +55,9 @@ std::string GnuplotScript(const Figure& figure) {
                     Quoted(panel.y_label), "\n",
                     panel.log_y ? "set logscale y\nset format y '%.0e'\n"
                                 : "unset logscale y\nset format y '%g'\n");
+    absl::StrAppend(&script, "set xtics ",
+                    panel.x_step > 0 ? absl::StrCat(panel.x_step) : "autofreq",
+                    "\n");
     std::string data, plot;
     for (size_t i = 0; i < panel.series.size(); ++i) {
       const Series& series = panel.series[i];

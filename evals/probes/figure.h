@@ -25,6 +25,7 @@ struct Panel {
   std::string title, x_label, y_label;
   bool log_y = false;
   std::vector<Series> series;
+  double x_step = 0;  // between marks; 0 = chosen by gnuplot
 };
 
 struct Figure {

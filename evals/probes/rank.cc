@@ -229,7 +229,7 @@ Figure Draw(const std::vector<RankRow>& rows,
     if (sums.size() < 2) continue;
     const std::string title = model.family + ", trained";
     if (figure.panels.back().title != title) {
-      Panel panel{title, "loops", "effective rank of I - P", false, {}};
+      Panel panel{title, "loops", "effective rank of I - P", false, {}, 1};
       Series bound{"bound", {}, true};
       for (int t = 1; t <= 4; ++t) bound.points.push_back({t, t});
       panel.series.push_back(bound);

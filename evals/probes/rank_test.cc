@@ -19,7 +19,7 @@ Inputs SomeInputs() {
   return inputs;
 }
 
-LoadedModel Make(const nlohmann::json& changes) {
+LoadedModel Make(const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json json = {{"vocab_size", 11},
                          {"dim", 16},
                          {"n_layers", 2},
@@ -54,7 +54,7 @@ void Silence(const LoadedModel& loaded) {
 }
 
 TEST(RankRows, OneRowForEachLayerAndLoop) {
-  const std::vector<RankRow> rows = Rows(Make({}));
+  const std::vector<RankRow> rows = Rows(Make());
   ASSERT_EQ(rows.size(), 8u);
   EXPECT_EQ(rows[5].layer, 1);
   EXPECT_EQ(rows[5].loops, 2);
@@ -64,7 +64,7 @@ TEST(RankRows, OneRowForEachLayerAndLoop) {
 }
 
 TEST(RankRows, StateThatNoLoopChangesGivesRankOne) {
-  const LoadedModel loaded = Make({});
+  const LoadedModel loaded = Make();
   Silence(loaded);
   for (const RankRow& row : Rows(loaded)) {
     EXPECT_EQ(row.rank_max, 1) << row.layer << " " << row.loops;

@@ -13,7 +13,7 @@ namespace lt2::evals {
 
 struct ShortTraining {
   model::ModelConfig model;
-  int64_t steps = 100, batch = 8, seq = 64;
+  int64_t steps = 160, batch = 8, seq = 64;
   double lr = 3e-3;
   int64_t warmup = 20;  // then constant
   int64_t looks = 8;    // how often the inside is looked at

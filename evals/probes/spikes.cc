@@ -33,15 +33,16 @@ std::vector<int64_t> SpikeStarts(const std::vector<double>& values) {
 }
 
 double Roughness(const std::vector<double>& values) {
-  double n = 0, sum = 0, squares = 0;
+  std::vector<double> steps;
   for (size_t i = kSpikeWindow + 1; i < values.size(); ++i) {
-    const double step = values[i] - values[i - 1];
-    n += 1;
-    sum += step;
-    squares += step * step;
+    steps.push_back(values[i] - values[i - 1]);
   }
-  if (n == 0) return std::nan("");
-  return std::sqrt(std::max(0.0, squares / n - sum / n * (sum / n)));
+  if (steps.empty()) return std::nan("");
+  const double n = static_cast<double>(steps.size());
+  double mean = 0, squares = 0;
+  for (double step : steps) mean += step / n;
+  for (double step : steps) squares += (step - mean) * (step - mean);
+  return std::sqrt(squares / n);
 }
 
 }  // namespace lt2::evals

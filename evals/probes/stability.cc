@@ -232,7 +232,7 @@ Figure Draw(const std::vector<StabilityRun>& runs) {
   for (size_t first = 0; first < runs.size(); first += kRunsInPanel) {
     Panel loss{"training loss", "step", "loss (nats per byte)", false, {}};
     Panel norm{"gradient norm before clipping", "step", "norm", true, {}};
-    Panel rms{"state after training", "loops t", "RMS of h(t)", false, {}};
+    Panel rms{"state after training", "loops t", "RMS of h(t)", false, {}, 1};
     for (size_t i = first; i < std::min(first + kRunsInPanel, runs.size());
          ++i) {
       const TrainingTrace& trace = runs[i].trace;
