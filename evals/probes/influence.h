@@ -15,8 +15,9 @@
 //
 //   w ln(1/eps) / ln(1/(1 - alpha))     1.54 w at alpha = 0.95, eps = 0.01
 //
-// for any number of loops; without residuals the hops of uniform attention
-// spread like a random walk, with 2 standard deviations = 0.58 w sqrt(T N).
+// for any number of loops. Without residuals the hops of uniform attention make
+// a random walk: 2 standard deviations are 0.58 w sqrt(T N), about a mean that
+// moves back by T N (w - 1) / 2, as causal hops all go one way.
 
 #ifndef LT2_EVALS_PROBES_INFLUENCE_H_
 #define LT2_EVALS_PROBES_INFLUENCE_H_

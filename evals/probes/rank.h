@@ -7,6 +7,7 @@
 
 #include "evals/probes/models.h"
 #include "evals/probes/probe.h"
+#include "evals/probes/transition.h"
 
 namespace lt2::evals {
 
@@ -23,6 +24,9 @@ struct RankRow {
   double beta = 0;        // mean
   double key_cosine = 0;  // mean |k . k'| of successive applications
 };
+
+// One more sample into the means and extremes of the spectrum.
+void AddSample(const Spectrum& spectrum, RankRow* row);
 
 // Of every layer with a delta rule, on ids [batch, seq]: `positions` tokens of
 // each row, evenly spread. Rows for 1, 2, ..., loops.
