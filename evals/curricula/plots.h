@@ -4,7 +4,7 @@
 #define LT2_EVALS_CURRICULA_PLOTS_H_
 
 #include "evals/curricula/results.h"
-#include "evals/probes/figure.h"
+#include "kernels/core/figure/figure.h"
 
 namespace lt2::evals {
 

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "evals/probes/figure.h"
 #include "evals/stats/table.h"
+#include "kernels/core/figure/figure.h"
 #include "kernels/core/status.h"
 #include "kernels/core/tensor.h"
 #include "nlohmann/json.hpp"

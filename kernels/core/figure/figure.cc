@@ -1,4 +1,4 @@
-#include "evals/probes/figure.h"
+#include "kernels/core/figure/figure.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 
-namespace lt2::evals {
+namespace lt2 {
 namespace {
 
 constexpr int kPanelWidth = 420, kPanelHeight = 320;
@@ -32,6 +32,7 @@ std::string Quoted(const std::string& text) {
 
 bool Drawable(const Panel& panel, const std::pair<double, double>& point) {
   return std::isfinite(point.first) && std::isfinite(point.second) &&
+         (!panel.log_x || point.first > 0) &&
          (!panel.log_y || point.second > 0);
 }
 
@@ -55,6 +56,8 @@ std::string GnuplotScript(const Figure& figure) {
                     Quoted(panel.y_label), "\n",
                     panel.log_y ? "set logscale y\nset format y '%.0e'\n"
                                 : "unset logscale y\nset format y '%g'\n");
+    absl::StrAppend(&script,
+                    panel.log_x ? "set logscale x 2\n" : "unset logscale x\n");
     absl::StrAppend(&script, "set xtics ",
                     panel.x_step > 0 ? absl::StrCat(panel.x_step) : "autofreq",
                     "\n");
@@ -118,4 +121,4 @@ absl::StatusOr<std::string> RenderSvg(const Figure& figure) {
   return svg;
 }
 
-}  // namespace lt2::evals
+}  // namespace lt2

@@ -3,8 +3,8 @@
 // A figure is a grid of panels; every series of a panel has a dash pattern and
 // a marker of its own, so that it reads without colour too.
 
-#ifndef LT2_EVALS_PROBES_FIGURE_H_
-#define LT2_EVALS_PROBES_FIGURE_H_
+#ifndef LT2_KERNELS_CORE_FIGURE_FIGURE_H_
+#define LT2_KERNELS_CORE_FIGURE_FIGURE_H_
 
 #include <string>
 #include <utility>
@@ -12,7 +12,7 @@
 
 #include "kernels/core/status.h"
 
-namespace lt2::evals {
+namespace lt2 {
 
 struct Series {
   std::string name;
@@ -25,7 +25,8 @@ struct Panel {
   std::string title, x_label, y_label;
   bool log_y = false;
   std::vector<Series> series;
-  double x_step = 0;  // between marks; 0 = chosen by gnuplot
+  double x_step = 0;   // between marks; 0 = chosen by gnuplot
+  bool log_x = false;  // of base 2
 };
 
 struct Figure {
@@ -39,6 +40,6 @@ std::string GnuplotScript(const Figure& figure);
 // The SVG; NotFound if gnuplot is not installed.
 absl::StatusOr<std::string> RenderSvg(const Figure& figure);
 
-}  // namespace lt2::evals
+}  // namespace lt2
 
-#endif  // LT2_EVALS_PROBES_FIGURE_H_
+#endif  // LT2_KERNELS_CORE_FIGURE_FIGURE_H_
