@@ -2,9 +2,9 @@
 // cannot, such as five times 0.8 %.
 //
 // Windows of 50 values, each half over the last, are divided where the energy
-// statistic of their logarithms is largest, which are cut at 3 IQR beyond the
-// quartiles first (Szekely and Rizzo 2004; divisive use by Matteson and James,
-// JASA 109, 2014):
+// statistic of their logarithms (cut at 3 IQR beyond the quartiles, so that an
+// outlier hides nothing) is largest (Szekely and Rizzo 2004; divisive use by
+// Matteson and James, JASA 109, 2014):
 //   Q(t) = t (n - t) / n (2 E|X - Y| - E|X - X'| - E|Y - Y'|),
 // X before t, Y from t on, and again within the parts, as long as a share of at
 // most p of random permutations has a larger maximum. Then, the weakest first,
