@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <functional>
 #include <utility>
 
@@ -204,7 +205,9 @@ absl::Status Measurer::Sample(const std::function<absl::Status(int)>& prepare,
     const double start = Now();
     LT2_RETURN_IF_ERROR(call(i));
     LT2_RETURN_IF_ERROR(ctx_->Synchronize());
-    const double seconds = Now() - start;
+    // To the nanosecond, at least one.
+    const double seconds =
+        std::max(1.0, std::round((Now() - start) * 1e9)) / 1e9;
     spent += seconds;
     if (i > 0) row->samples.push_back(seconds);  // the first is a warm-up
     if (i > 0 && spent + seconds > preset_.row_seconds) break;

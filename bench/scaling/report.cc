@@ -225,24 +225,23 @@ Figure AgainstLength(const Results& results, const std::string& y,
   return figure;
 }
 
-// Time against T at the largest length where all of it ran.
+// Time against T, at the largest length where every mixer ran with every T.
 Figure AgainstLoops(const Results& results) {
   const Preset& preset = results.preset;
   Figure figure;
   figure.columns = 3;
   for (Phase phase : kPhases) {
     Panel panel = LogPanel(NameOf(phase), "loops T", "seconds");
-    for (const std::string& mixer : preset.mixers) {
-      for (size_t i = preset.lengths.size(); i-- > 0;) {
+    for (size_t i = preset.lengths.size(); i-- > 0;) {
+      panel.title = absl::StrCat(NameOf(phase), ", length ", preset.lengths[i]);
+      panel.series.clear();
+      for (const std::string& mixer : preset.mixers) {
         const Points points = ByLoops(results, mixer, phase, preset.lengths[i],
                                       preset.batches[0]);
-        if (points.size() < preset.loops.size()) continue;
-        Series series;
-        series.name = absl::StrCat(mixer, " at ", preset.lengths[i]);
-        series.points = points;
-        panel.series.push_back(series);
-        break;
+        if (points.size() < preset.loops.size()) break;
+        panel.series.push_back({mixer, points});
       }
+      if (panel.series.size() == preset.mixers.size()) break;
     }
     figure.panels.push_back(panel);
   }

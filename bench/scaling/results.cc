@@ -77,7 +77,7 @@ absl::StatusOr<Row> RowFromJson(const json& object, const std::string& path) {
   }
   row.status = reader.Enum("status", Row::kError, states);
   row.message = reader.String("message", "");
-  row.samples = reader.Floats("samples_s", 1e-9);
+  row.samples = reader.Floats("samples_s", 1e-10);
   row.flops = reader.Int("flops", 0);
   row.state_bytes = reader.Int("state_bytes", 0);
   row.moved_bytes = reader.Int("moved_bytes", 0);
@@ -248,6 +248,25 @@ json ToJson(const Results& results) {
           {"rows", rows},
           {"exponents", exponents},
           {"crossovers", crossovers}};
+}
+
+std::string ToText(const json& file) {
+  std::string text;
+  for (const auto& item : file.items()) {
+    absl::StrAppend(&text, text.empty() ? "{" : ",", "\n\"", item.key(),
+                    "\": ");
+    if (!item.value().is_array()) {
+      absl::StrAppend(&text, item.value().dump());
+      continue;
+    }
+    std::string elements;
+    for (const json& element : item.value()) {
+      absl::StrAppend(&elements, elements.empty() ? "\n" : ",\n",
+                      element.dump());
+    }
+    absl::StrAppend(&text, "[", elements, "]");
+  }
+  return text + "\n}\n";
 }
 
 absl::Status TakeRows(const json& file, Results* results) {

@@ -63,6 +63,8 @@ struct CrossoverRow {
 std::vector<CrossoverRow> Crossovers(const Results& results);
 
 nlohmann::json ToJson(const Results& results);
+// As the file has it: one line for each row.
+std::string ToText(const nlohmann::json& file);
 // Takes the rows of an earlier file into `results`; InvalidArgument if the file
 // is of another preset, model or machine. Rows with errors are not taken.
 absl::Status TakeRows(const nlohmann::json& json, Results* results);

@@ -50,7 +50,7 @@ absl::StatusOr<RunSummary> RunPreset(const Preset& preset,
   auto write = [&] {
     results.seconds = earlier + Now() - start;
     written = Now();
-    return model::WriteFileAtomically(path, ToJson(results).dump(1) + "\n");
+    return model::WriteFileAtomically(path, ToText(ToJson(results)));
   };
   for (const Cell& cell : CellsOf(preset)) {
     if (results.rows.count(cell.Key()) > 0) {
