@@ -18,9 +18,9 @@
 // atomics). Memory traffic is that of q, k, v, o; the L x L scores are never
 // stored. Decoding reads 2 Hkv D cached elements for each earlier token.
 //
-// CPU: f32, any D. CUDA: bf16, D a multiple of 8 up to 128; all but the gradient
-// also f32, without tensor cores. The same bits on every run, for every thread
-// count, and for a sequence whatever else is in the batch.
+// CPU: f32, any D. CUDA: bf16, D a multiple of 8 up to 128; all but the
+// gradient also f32, without tensor cores. The same bits on every run, for
+// every thread count, and for a sequence whatever else is in the batch.
 //
 // Not supported: non-causal masks, packed sequences of several lengths,
 // dropout, biases, a head dimension of v that differs from q's.
