@@ -19,6 +19,22 @@ namespace {
 
 using bench::Record;
 
+// "a=1,b=2"
+absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
+    const char* what, const std::string& text) {
+  std::map<std::string, std::string> pairs;
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+    const std::pair<std::string, std::string> pair =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    if (pair.first.empty() || pair.second.empty() ||
+        !pairs.insert(pair).second) {
+      return InvalidArgument(what, ": expected distinct NAME=VALUE, got '",
+                             text, "'");
+    }
+  }
+  return pairs;
+}
+
 absl::StatusOr<std::vector<Record>> ReadSide(const std::string& files,
                                              const TrackOptions& options) {
   const std::vector<std::string> paths = absl::StrSplit(files, ',');
@@ -29,6 +45,10 @@ absl::StatusOr<std::vector<Record>> ReadSide(const std::string& files,
     if (bench::LooksLikeGoogleBenchmark(text)) {
       bench::GoogleBenchmarkOptions google;
       google.metric = options.metric;
+      google.commit = options.commit;
+      LT2_ASSIGN_OR_RETURN(google.machine,
+                           ParsePairs("--machine", options.machine));
+      LT2_ASSIGN_OR_RETURN(google.build, ParsePairs("--build", options.build));
       google.sampling = paths.size() > 1 ? bench::Sampling::kProcess
                                          : bench::Sampling::kRepetition;
       LT2_ASSIGN_OR_RETURN(some,
@@ -85,6 +105,36 @@ absl::StatusOr<int> RunGate(const std::string& files,
   LT2_ASSIGN_OR_RETURN(const bench::Report report,
                        bench::Gate(history, head, second, {}));
   return Finish(report, options, out);
+}
+
+absl::StatusOr<int> AppendToHistory(const std::string& files,
+                                    const TrackOptions& options,
+                                    std::string* out) {
+  if (options.history.empty()) return InvalidArgument("record needs --history");
+  LT2_ASSIGN_OR_RETURN(const auto records, ReadSide(files, options));
+  LT2_ASSIGN_OR_RETURN(const auto merged, bench::MergeProcesses(records));
+  if (merged.empty()) return InvalidArgument(files, ": no records");
+  std::string text;
+  const auto before = model::ReadFile(options.history);
+  if (before.ok()) {
+    text = *before;
+  } else if (!absl::IsNotFound(before.status())) {
+    return before.status();
+  }
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  for (const Record& record : merged) {
+    if (record.commit.empty()) {
+      return InvalidArgument(record.Name(), ": no commit; give --commit");
+    }
+    absl::StrAppend(&text, bench::RecordLine(record), "\n");
+  }
+  // Also refuses to mix machine classes.
+  LT2_ASSIGN_OR_RETURN(const auto all,
+                       bench::ParseHistory(text, options.history));
+  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(options.history, text));
+  absl::StrAppend(out, "appended ", merged.size(), " records, now ", all.size(),
+                  " in ", options.history, "\n");
+  return 0;
 }
 
 absl::StatusOr<int> Series(const std::string& path, std::string* out) {
@@ -154,11 +204,15 @@ absl::StatusOr<int> Track(const std::vector<std::string>& arguments,
   if (command == "gate" && arguments.size() == 2) {
     return RunGate(arguments[1], options, out);
   }
+  if (command == "record" && arguments.size() == 2) {
+    return AppendToHistory(arguments[1], options, out);
+  }
   if (command == "series" && arguments.size() == 2) {
     return Series(arguments[1], out);
   }
   return InvalidArgument(
-      "expected 'compare BASE HEAD', 'gate RESULT' or 'series HISTORY', got '",
+      "expected 'compare BASE HEAD', 'gate RESULT', 'record RESULT' or "
+      "'series HISTORY', got '",
       absl::StrJoin(arguments, " "), "'");
 }
 

@@ -16,6 +16,8 @@ struct TrackOptions {
   std::string history;               // gate
   std::string confirm;               // gate: files of the second round
   std::string metric = "real_time";  // of Google Benchmark's files
+  // Of Google Benchmark's files, which do not know them: "cpu=x,gpu=y".
+  std::string machine, build, commit;
   bool all = false;
   std::string json, xml;  // files to write
 };
@@ -25,6 +27,8 @@ struct TrackOptions {
 //
 //   compare BASE HEAD    each a list of files, separated by commas
 //   gate RESULT          against options.history
+//   record RESULT        appends to options.history, which may not exist yet:
+//                        one line for each benchmark
 //   series HISTORY       change points; 1 if one is for the worse
 //
 // A file is lines of records or one process of Google Benchmark's JSON. Of one

@@ -1,5 +1,7 @@
 #include "tools/tracking/track.h"
 
+#include <unistd.h>
+
 #include <cmath>
 
 #include "bench/tracking/records.h"
@@ -113,6 +115,47 @@ TEST(Track, TakesProcessesOfGoogleBenchmark) {
   const std::string base = side("base", 1), slow = side("slow", 1.05);
   EXPECT_EQ(Code({"compare", base, base}), 0);
   EXPECT_EQ(Code({"compare", base, slow}), 1);
+}
+
+TEST(Track, RecordAppendsToTheHistoryOfOneMachine) {
+  TrackOptions options;
+  options.history =
+      testing::TempDir() + "/new_history" + std::to_string(getpid());
+  const std::string first = Write("first", {Measured(100, 1)});
+  const std::string second = Write("second", {Measured(100, 2)});
+  std::string out;
+  EXPECT_EQ(Code({"record", first}, options, &out), 0) << out;
+  EXPECT_EQ(Code({"record", second}, options, &out), 0) << out;
+  EXPECT_EQ(*model::ReadFile(options.history),
+            *model::ReadFile(first) + *model::ReadFile(second));
+  // Another machine, no commit, nothing: refused, and nothing is written.
+  Record other = Measured(100, 3), nameless = other;
+  other.machine["cpu"] = "y";
+  nameless.commit = "";
+  EXPECT_EQ(Code({"record", Write("other", {other})}, options), 2);
+  EXPECT_EQ(Code({"record", Write("nameless", {nameless})}, options), 2);
+  EXPECT_EQ(Code({"record", Write("none", std::string())}, options), 2);
+  EXPECT_EQ(Code({"record", first}), 2);
+  EXPECT_EQ(*model::ReadFile(options.history),
+            *model::ReadFile(first) + *model::ReadFile(second));
+}
+
+TEST(Track, MachineOfGoogleBenchmarksFilesIsGiven) {
+  TrackOptions options;
+  options.history =
+      testing::TempDir() + "/google_history" + std::to_string(getpid());
+  options.commit = "abc";
+  options.machine = "cpu=x,gpu=y";
+  const std::string file =
+      Write("google", std::string("{\"context\":{},\n\"benchmarks\":[{"
+                                  "\"name\":\"a\",\"real_time\":1}]}"));
+  std::string out;
+  EXPECT_EQ(Code({"record", file}, options, &out), 0) << out;
+  EXPECT_NE(model::ReadFile(options.history)
+                ->find(R"("machine":{"cpu":"x","gpu":"y"})"),
+            std::string::npos);
+  options.machine = "cpu";
+  EXPECT_EQ(Code({"record", file}, options), 2);
 }
 
 // Constant samples, so that every number is known.
