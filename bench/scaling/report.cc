@@ -267,6 +267,9 @@ std::string ToMarkdown(const Results& results) {
   absl::StrAppend(&text, results.device, " (", results.processor, "), ",
                   results.threads, " threads, ", results.build, "\n\n    ",
                   results.command, "\n\n");
+  absl::StrAppendFormat(&text,
+                        "Load average at the start %.1f, at the end %.1f.\n\n",
+                        results.load[0], results.load[1]);
   absl::StrAppendFormat(
       &text,
       "%d of %d cells: %d ran, %d over time, %d out of memory, %d errors; "

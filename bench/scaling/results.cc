@@ -242,6 +242,7 @@ json ToJson(const Results& results) {
            {{"device", results.device},
             {"processor", results.processor},
             {"threads", results.threads},
+            {"load_average", json::array({results.load[0], results.load[1]})},
             {"build", results.build}}},
           {"models", ModelsJson(results.preset)},
           {"seconds", results.seconds},

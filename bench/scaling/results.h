@@ -22,7 +22,10 @@ struct Results {
   // Where and how.
   std::string device, processor, build, command;
   int threads = 1;
-  double seconds = 0;               // of all runs together
+  double seconds = 0;  // of all runs together
+  // Of the last run at its start and end, over a minute: above `threads`, other
+  // programs ran too.
+  double load[2] = {};
   std::map<std::string, Row> rows;  // by Cell::Key
 };
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,11 @@ double Now() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+
+double Load() {
+  double load = 0;
+  return getloadavg(&load, 1) == 1 ? load : 0;
 }
 
 }  // namespace
@@ -37,6 +43,7 @@ absl::StatusOr<RunSummary> RunPreset(const Preset& preset,
   results.threads = options.threads;
   results.build = absl::StrCat("g++ ", __VERSION__);
   results.command = options.command;
+  results.load[0] = Load();
 
   const std::string path = absl::StrCat(options.out, "/scaling.json");
   RunSummary summary;
@@ -49,6 +56,7 @@ absl::StatusOr<RunSummary> RunPreset(const Preset& preset,
   double written = start;
   auto write = [&] {
     results.seconds = earlier + Now() - start;
+    results.load[1] = Load();
     written = Now();
     return model::WriteFileAtomically(path, ToText(ToJson(results)));
   };

@@ -112,7 +112,8 @@ TEST(Results, JsonKeysArePinned) {
                                    "command", "machine", "models", "seconds",
                                    "rows", "exponents", "crossovers"}));
   EXPECT_EQ(Keys(file["machine"]),
-            (std::set<std::string>{"device", "processor", "threads", "build"}));
+            (std::set<std::string>{"device", "processor", "threads",
+                                   "load_average", "build"}));
   EXPECT_EQ(Keys(file["rows"][0]),
             (std::set<std::string>{
                 "mixer", "length", "loops", "phase", "batch", "status",
