@@ -168,6 +168,32 @@ TEST(Gate, HasNoBaselineOnAnotherMachine) {
   EXPECT_EQ(report.ExitCode(), 3);
 }
 
+TEST(Gate, LearnsHowMuchDaysDiffer) {
+  // Levels of days differ by 1 %, rounds of one day by 0.3 %: the rounds' own
+  // interval knows nothing of the days, the history's floor does.
+  Philox days(9, 0);
+  const auto level = [&] { return 100 * std::exp(0.01 * days.Normal()); };
+  int alarms = 0, found = 0;
+  constexpr int kTrials = 200;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    const uint64_t stream = 1000 * (trial + 1);
+    std::vector<Record> history;
+    for (int i = 0; i < 40; ++i) {
+      history.push_back(Measured("a:1", level(), stream + i));
+    }
+    const double today = level();
+    const auto same =
+        Gate(history, {Measured("a:1", today, stream + 50)}, {}, {});
+    const auto slower =
+        Gate(history, {Measured("a:1", 1.12 * today, stream + 51)}, {}, {});
+    ASSERT_TRUE(same.ok() && slower.ok());
+    alarms += same->rows[0].Is(Verdict::kSlower);
+    found += slower->rows[0].Is(Verdict::kSlower);
+  }
+  EXPECT_LE(alarms, kTrials / 100);
+  EXPECT_GE(found, kTrials * 95 / 100);
+}
+
 TEST(Gate, TakesItsFloorFromTheHistory) {
   const Report report =
       MustGate({Measured("a:1", 100, 1), Measured("b:1", 100, 2)}, {});
