@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 
 #include "absl/flags/flag.h"
@@ -81,6 +82,13 @@ absl::Status ParseFlags(LeaderboardOptions* options) {
 
 absl::Status Main(const std::string& command, LeaderboardOptions options) {
   LT2_RETURN_IF_ERROR(ParseFlags(&options));
+  // Before the work, so that none is lost for want of a folder.
+  const std::string out = absl::GetFlag(FLAGS_out);
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  if (error) {
+    return InvalidArgument("--out: cannot make ", out, ": ", error.message());
+  }
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto start = std::chrono::steady_clock::now();
   auto seconds = [&] {
@@ -107,7 +115,6 @@ absl::Status Main(const std::string& command, LeaderboardOptions options) {
   info.command = command;
   info.seconds = seconds();
   std::fputs(TextReport(rows, info).c_str(), stdout);
-  const std::string out = absl::GetFlag(FLAGS_out);
   const std::string json_path = out + "/results.json";
   const std::string markdown_path = out + "/results.md";
   LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
