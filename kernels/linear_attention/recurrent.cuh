@@ -50,7 +50,8 @@ __device__ __forceinline__ float DecayAt(const Problem<T>& p, int64_t row,
     case Decay::kNone:
       return 1.0f;
     case Decay::kHead:
-      return expf(p.g[h]);
+      // In double: the same rounding error in every step would add up.
+      return static_cast<float>(exp(static_cast<double>(p.g[h])));
     case Decay::kToken:
       return expf(p.g[row]);
     default:

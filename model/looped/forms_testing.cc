@@ -117,20 +117,11 @@ std::vector<double> Forms::Definition(LoopedModel& model, int64_t loops) const {
 
 double Forms::EffectOfRounding(DType type, int64_t loops) {
   auto moved = MakeModel(*cpu_, kind_.json, false);
-  Philox rng(loops, 1);
-  for (size_t i = 0; i < moved->parameters().size(); ++i) {
-    const std::vector<double> values =
-        ToDoubles(*cpu_, host_->parameters()[i]->value);
-    std::vector<float> rounded;
-    // Half a unit in the last place is 2^-9 of a bf16; f32 sums of some dozen
-    // terms round like 2^-22.
-    const double unit = type == DType::kBF16 ? 1.0 / 512 : 1.0 / (1 << 22);
-    for (double x : values) {
-      rounded.push_back(
-          static_cast<float>(x * (1 + unit * (2 * rng.Uniform() - 1))));
-    }
-    LT2_CHECK_OK(SetValues(*cpu_, rounded, moved->parameters()[i]));
-  }
+  CopyWeights(*host_, *moved);
+  // Half a unit in the last place is 2^-9 of a bf16; f32 sums of some dozen
+  // terms round like 2^-22.
+  RoundWeights(*moved, type == DType::kBF16 ? 1.0 / 512 : 1.0 / (1 << 22),
+               loops);
   return RmsRatio(Definition(*moved, loops), Definition(*host_, loops));
 }
 

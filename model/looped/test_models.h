@@ -151,6 +151,20 @@ inline void CopyWeights(const LoopedModel& from, const LoopedModel& to) {
   }
 }
 
+// Moves each weight by a rounding error: by up to `unit` of itself.
+inline void RoundWeights(const LoopedModel& model, double unit, uint64_t seed) {
+  Philox rng(seed, 1);
+  for (const Parameter* p : model.parameters()) {
+    std::vector<double> values = testing::ToDoubles(model.ctx(), p->value);
+    for (double& x : values) x *= 1 + unit * (2 * rng.Uniform() - 1);
+    for (Tensor t : {p->value, p->compute}) {
+      const Tensor moved =
+          testing::ToTensor(model.ctx(), t.dtype(), t.shape(), values);
+      LT2_CHECK_OK(model.ctx().Copy(moved, &t));
+    }
+  }
+}
+
 // Uniform token ids [batch, seq].
 inline Tensor RandomIds(Context& ctx, int64_t batch, int64_t seq, int64_t vocab,
                         uint64_t seed) {

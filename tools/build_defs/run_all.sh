@@ -9,6 +9,7 @@
 #     --filter=F     gtest's filter
 #     --timeout=S    seconds for one program (600)
 #     --jobs=N       programs at once (1)
+#     --shards=N     splits each program's tests over N processes (1)
 #     --logs=DIR     what each printed (./logs)
 #     --benchmarks   the benchmarks instead of the tests; --filter is theirs
 #     --env          print the environment that the programs need, run nothing
@@ -20,6 +21,7 @@ sanitize=
 filter=
 timeout=600
 jobs=1
+shards=1
 logs="$PWD/logs"
 kind=tests
 names=()
@@ -32,6 +34,7 @@ while [ $# -gt 0 ]; do
     --filter=*) filter="${1#*=}" ;;
     --timeout=*) timeout="${1#*=}" ;;
     --jobs=*) jobs="${1#*=}" ;;
+    --shards=*) shards="${1#*=}" ;;
     --logs=*) logs="$(mkdir -p "${1#*=}" && cd "${1#*=}" && pwd)" ;;
     --benchmarks) kind=programs ;;
     --env) action=env ;;
@@ -128,9 +131,13 @@ count() { # log pattern: gtest's own total, e.g. "[  PASSED  ] 3 tests."
   sed -nE "s/^\[ *$2 *\] ([0-9]+) tests?[.,].*/\1/p" "$1" | tail -n 1
 }
 
-run_one() { # program
+run_one() { # program shard
   local name log status=0 begin=$SECONDS verdict=PASS ok bad skip arguments=()
   name="$(basename "$1")"
+  if [ "$shards" -gt 1 ]; then
+    export GTEST_TOTAL_SHARDS="$shards" GTEST_SHARD_INDEX="$2"
+    name="$name-$2"
+  fi
   log="$logs/$name${sanitize:+.$sanitize}.log"
   if [ "$kind" = programs ]; then
     arguments=(--benchmark_color=false)
@@ -181,19 +188,21 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null ||
   echo "run_all: nvidia-smi shows no device"
 begin="$SECONDS"
 running=0
-for candidate in "${selected[@]}"; do
-  if [ "$running" -ge "$jobs" ]; then
-    wait -n
-    running=$((running - 1))
-  fi
-  # Printed at once, when done, so that programs side by side do not mix.
-  { output="$(run_one "$candidate")"; printf '%s\n' "$output"; } &
-  running=$((running + 1))
+for ((shard = 0; shard < shards; ++shard)); do
+  for candidate in "${selected[@]}"; do
+    if [ "$running" -ge "$jobs" ]; then
+      wait -n
+      running=$((running - 1))
+    fi
+    # Printed at once, when done, so that programs side by side do not mix.
+    { output="$(run_one "$candidate" "$shard")"; printf '%s\n' "$output"; } &
+    running=$((running + 1))
+  done
 done
 wait
 
 # Nothing that ran is no success either, e.g. for a filter with a typing error.
-awk -v programs="${#selected[@]}" -v seconds="$((SECONDS - begin))" \
+awk -v programs="$((${#selected[@]} * shards))" -v seconds="$((SECONDS - begin))" \
   -v kind="$kind" '
   { passed += $1; failed += $2; skipped += $3 }
   END {
