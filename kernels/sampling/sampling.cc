@@ -27,6 +27,24 @@ absl::Status SamplingSupports(const SamplingArgs& args) {
     return InvalidArgument("sampling: top_p ", args.top_p,
                            ", must be in (0, 1]");
   }
+  if (!(args.min_p >= 0 && args.min_p <= 1)) {
+    return InvalidArgument("sampling: min_p ", args.min_p,
+                           ", must be in [0, 1]");
+  }
+  if (!std::isfinite(args.repetition_penalty) || args.repetition_penalty <= 0) {
+    return InvalidArgument("sampling: repetition_penalty ",
+                           args.repetition_penalty, ", must be finite and > 0");
+  }
+  if (args.repetition_penalty != 1 || args.counts.defined()) {
+    LT2_RETURN_IF_ERROR(ExpectTensor("sampling: counts", args.counts,
+                                     logits.device(), DType::kI32,
+                                     logits.shape()));
+  }
+  if (args.streams.defined()) {
+    LT2_RETURN_IF_ERROR(ExpectTensor("sampling: streams", args.streams,
+                                     logits.device(), DType::kI32,
+                                     {logits.dim(0)}));
+  }
   return absl::OkStatus();
 }
 
@@ -40,6 +58,24 @@ absl::Status Sample(Context& ctx, const SamplingArgs& args, Tensor* ids) {
       ctx.Prepare("sampling ids", DType::kI32, {args.logits.dim(0)}, ids));
   if (args.logits.dim(0) == 0) return absl::OkStatus();
   LT2_DISPATCH(ctx, SampleCpu(ctx, args, ids), SampleCuda(ctx, args, ids));
+}
+
+absl::Status CountTokens(Context& ctx, const Tensor& ids, Tensor* counts) {
+  if (!counts->defined() || counts->dtype() != DType::kI32 ||
+      counts->rank() != 2 || counts->dim(1) < 1 ||
+      counts->device() != ctx.device()) {
+    return InvalidArgument("sampling: counts must be i32 [batch, vocab] on ",
+                           Name(ctx.device()), ", got ", counts->ToString());
+  }
+  if (!ids.defined() || ids.dtype() != DType::kI32 || ids.rank() != 2 ||
+      ids.dim(0) != counts->dim(0) || ids.device() != ctx.device()) {
+    return InvalidArgument("sampling: ids must be i32 [", counts->dim(0),
+                           ", n] on ", Name(ctx.device()), ", got ",
+                           ids.ToString());
+  }
+  if (ids.numel() == 0) return absl::OkStatus();
+  LT2_DISPATCH(ctx, CountTokensCpu(ctx, ids, counts),
+               CountTokensCuda(ctx, ids, counts));
 }
 
 }  // namespace lt2::kernels

@@ -31,10 +31,27 @@ void Filter(const SamplingArgs& args, const float* logits,
   for (int64_t i = kept; i < vocab; ++i) (*weights)[order[i]] = 0;
 }
 
+// Scratch of one thread.
+struct Scratch {
+  std::vector<uint64_t> weights;
+  std::vector<float> penalized;
+};
+
 // The token of one row, -1 if its logits are unusable.
-int32_t SampleRow(const SamplingArgs& args, const float* logits, int64_t row,
-                  std::vector<uint64_t>* weights) {
+int32_t SampleRow(const SamplingArgs& args, int64_t row, Scratch* scratch) {
   const int64_t vocab = args.logits.dim(1);
+  const float* logits = args.logits.data<float>() + row * vocab;
+  if (args.repetition_penalty != 1) {
+    const int32_t* counts = args.counts.data<int32_t>() + row * vocab;
+    scratch->penalized.resize(vocab);
+    for (int64_t v = 0; v < vocab; ++v) {
+      scratch->penalized[v] =
+          counts[v] > 0 ? Penalized(logits[v], args.repetition_penalty)
+                        : logits[v];
+    }
+    logits = scratch->penalized.data();
+  }
+  std::vector<uint64_t>* weights = &scratch->weights;
   int32_t best = 0;
   for (int64_t v = 0; v < vocab; ++v) {
     if (std::isnan(logits[v])) return -1;
@@ -49,9 +66,17 @@ int32_t SampleRow(const SamplingArgs& args, const float* logits, int64_t row,
     (*weights)[v] = TokenWeight(logits[v], logits[best], inverse_temperature);
   }
   if (args.top_k > 0 || args.top_p < 1) Filter(args, logits, weights);
+  if (args.min_p > 0) {
+    const uint64_t least = MinWeight(args.min_p);
+    for (uint64_t& weight : *weights) {
+      if (weight < least) weight = 0;
+    }
+  }
   const uint64_t total =
       std::accumulate(weights->begin(), weights->end(), uint64_t{0});
-  uint64_t left = Below(DrawBits(args.seed, args.step, row), total);
+  const int64_t stream =
+      args.streams.defined() ? args.streams.data<int32_t>()[row] : row;
+  uint64_t left = Below(DrawBits(args.seed, args.step, stream), total);
   int32_t v = 0;
   while (left >= (*weights)[v]) left -= (*weights)[v++];
   return v;
@@ -60,13 +85,12 @@ int32_t SampleRow(const SamplingArgs& args, const float* logits, int64_t row,
 }  // namespace
 
 absl::Status SampleCpu(Context& ctx, const SamplingArgs& args, Tensor* ids) {
-  const int64_t batch = args.logits.dim(0), vocab = args.logits.dim(1);
-  const float* logits = args.logits.data<float>();
+  const int64_t batch = args.logits.dim(0);
   int32_t* out = ids->data<int32_t>();
   ctx.ParallelFor(batch, 1, [&](int64_t begin, int64_t end) {
-    std::vector<uint64_t> weights;
+    Scratch scratch;
     for (int64_t b = begin; b < end; ++b) {
-      out[b] = SampleRow(args, logits + b * vocab, b, &weights);
+      out[b] = SampleRow(args, b, &scratch);
     }
   });
   for (int64_t b = 0; b < batch; ++b) {
@@ -74,6 +98,16 @@ absl::Status SampleCpu(Context& ctx, const SamplingArgs& args, Tensor* ids) {
       return InvalidArgument("sampling: row ", b,
                              " has a NaN or +infinity, or only -infinity");
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CountTokensCpu(Context&, const Tensor& ids, Tensor* counts) {
+  const int64_t n = ids.dim(1), vocab = counts->dim(1);
+  const int32_t* id = ids.data<int32_t>();
+  int32_t* out = counts->data<int32_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    if (id[i] >= 0 && id[i] < vocab) ++out[i / n * vocab + id[i]];
   }
   return absl::OkStatus();
 }

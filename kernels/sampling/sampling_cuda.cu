@@ -57,9 +57,12 @@ struct Row {
   int vocab;
   float max;
   float inverse_temperature;
+  // Lighter tokens count as weightless. Zero until top-k and top-p are done.
+  uint64_t min_weight;
 
   __device__ uint64_t Weight(float logit) const {
-    return TokenWeight(logit, max, inverse_temperature);
+    const uint64_t weight = TokenWeight(logit, max, inverse_temperature);
+    return weight >= min_weight ? weight : 0;
   }
   // How many logits, and how much weight, at or above a threshold.
   __device__ uint64_t CountFrom(uint32_t threshold, Scratch* scratch) const {
@@ -125,10 +128,17 @@ __device__ Kept TopP(const Row& row, const Kept& top_k, float top_p,
   return kept;
 }
 
+// What the kernel needs to know beside the logits.
+struct Settings {
+  float temperature, inverse_temperature, top_p, min_p;
+  int top_k;
+  uint64_t seed;
+  int64_t step;
+};
+
 __global__ void __launch_bounds__(kThreads)
-    SampleKernel(const float* all_logits, int vocab, float temperature,
-                 float inverse_temperature, int top_k, float top_p,
-                 uint64_t seed, int64_t step, int32_t* ids) {
+    SampleKernel(const float* all_logits, int vocab, Settings s,
+                 const int32_t* streams, int32_t* ids) {
   __shared__ Scratch scratch;
   __shared__ float warp_max[kWarps];
   __shared__ int warp_index[kWarps];
@@ -168,19 +178,21 @@ __global__ void __launch_bounds__(kThreads)
   }
   // From here on max, index and invalid are the same in every thread, and so
   // is every branch around a barrier.
-  if (invalid > 0 || isinf(max) || temperature == 0.0f || top_k == 1) {
+  if (invalid > 0 || isinf(max) || s.temperature == 0.0f || s.top_k == 1) {
     if (threadIdx.x == 0) ids[b] = invalid > 0 || isinf(max) ? -1 : index;
     return;
   }
 
-  const Row row = {logits, vocab, max, inverse_temperature};
+  Row row = {logits, vocab, max, s.inverse_temperature, 0};
   Kept kept;
-  if (top_k > 0 && top_k < vocab) {
-    kept = TopK(row, static_cast<uint64_t>(top_k), &scratch);
+  if (s.top_k > 0 && s.top_k < vocab) {
+    kept = TopK(row, static_cast<uint64_t>(s.top_k), &scratch);
   }
-  if (top_p < 1.0f) kept = TopP(row, kept, top_p, &scratch);
+  if (s.top_p < 1.0f) kept = TopP(row, kept, s.top_p, &scratch);
+  row.min_weight = MinWeight(s.min_p);
   const uint64_t total = KeptWeight(row, kept, &scratch);
-  const uint64_t draw = Below(DrawBits(seed, step, b), total);
+  const uint64_t draw = Below(
+      DrawBits(s.seed, s.step, streams != nullptr ? streams[b] : b), total);
 
   // Thread t owns a range of indexes, and ranges are in order of t.
   const int share = (vocab + kThreads - 1) / kThreads;
@@ -212,16 +224,59 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// out = logits with the penalty on the tokens that counts > 0. In a pass of its
+// own: the sampling passes over the logits many times.
+__global__ void PenaltyKernel(const float* logits, const int32_t* counts,
+                              float penalty, int64_t n, float* out) {
+  const int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x;
+  if (i >= n) return;
+  out[i] = counts[i] > 0 ? Penalized(logits[i], penalty) : logits[i];
+}
+
+// Atomics on integers: the result does not depend on their order.
+__global__ void CountKernel(const int32_t* ids, int64_t total, int64_t n,
+                            int64_t vocab, int32_t* counts) {
+  const int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x;
+  if (i >= total) return;
+  const int32_t id = ids[i];
+  if (id >= 0 && id < vocab) atomicAdd(&counts[i / n * vocab + id], 1);
+}
+
+unsigned Blocks(int64_t n) {
+  return static_cast<unsigned>((n + kThreads - 1) / kThreads);
+}
+
 }  // namespace
 
 absl::Status SampleCuda(Context& ctx, const SamplingArgs& args, Tensor* ids) {
   const int64_t batch = args.logits.dim(0);
+  Tensor logits = args.logits;
+  if (args.repetition_penalty != 1) {
+    LT2_ASSIGN_OR_RETURN(logits, ctx.Empty(DType::kF32, args.logits.shape()));
+    const int64_t n = logits.numel();
+    PenaltyKernel<<<Blocks(n), kThreads, 0, cuda::StreamOf(ctx)>>>(
+        cuda::Data<float>(args.logits), cuda::Data<int32_t>(args.counts),
+        args.repetition_penalty, n, cuda::Data<float>(logits));
+    LT2_RETURN_LAUNCH_ERROR("PenaltyKernel");
+  }
+  const Settings settings = {args.temperature, 1.0f / args.temperature,
+                             args.top_p,       args.min_p,
+                             args.top_k,       args.seed,
+                             args.step};
   SampleKernel<<<static_cast<unsigned>(batch), kThreads, 0,
                  cuda::StreamOf(ctx)>>>(
-      cuda::Data<float>(args.logits), static_cast<int>(args.logits.dim(1)),
-      args.temperature, 1.0f / args.temperature, args.top_k, args.top_p,
-      args.seed, args.step, cuda::Data<int32_t>(*ids));
+      cuda::Data<float>(logits), static_cast<int>(logits.dim(1)), settings,
+      args.streams.defined() ? cuda::Data<int32_t>(args.streams) : nullptr,
+      cuda::Data<int32_t>(*ids));
   LT2_RETURN_LAUNCH_ERROR("SampleKernel");
+  return absl::OkStatus();
+}
+
+absl::Status CountTokensCuda(Context& ctx, const Tensor& ids, Tensor* counts) {
+  CountKernel<<<Blocks(ids.numel()), kThreads, 0, cuda::StreamOf(ctx)>>>(
+      cuda::Data<int32_t>(ids), ids.numel(), ids.dim(1), counts->dim(1),
+      cuda::Data<int32_t>(*counts));
+  LT2_RETURN_LAUNCH_ERROR("CountKernel");
   return absl::OkStatus();
 }
 

@@ -27,10 +27,32 @@ TEST(SamplingCuda, SameIdsAsOnTheCpu) {
     if (vocab == 2) logits.assign(batch * 2, 0.5);
     for (SamplingSettings s : ManySettings()) {
       s.step = vocab;
+      for (int64_t b = 0; b < batch; ++b) {
+        s.streams.push_back(static_cast<int32_t>(7 * b + 3));
+      }
       EXPECT_EQ(*Draw(*cuda, logits, batch, s), *Draw(*cpu, logits, batch, s))
           << "vocab " << vocab << " " << s.ToString();
     }
   }
+}
+
+TEST(SamplingCuda, CountsAsTheCpu) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto cpu = CpuContext();
+  auto cuda = CudaContext();
+  const int64_t batch = 3, n = 1237, vocab = 101;
+  std::vector<int32_t> ids;
+  for (const double x : testing::Uniform(1, batch * n, -3, 105)) {
+    ids.push_back(static_cast<int32_t>(std::floor(x)));  // some are outside
+  }
+  auto count = [&](Context& ctx) {
+    Tensor counts = *ctx.Zeros(DType::kI32, {batch, vocab});
+    const Tensor all = *ctx.FromHost<int32_t>(ids, {batch, n});
+    LT2_CHECK_OK(CountTokens(ctx, all, &counts));
+    LT2_CHECK_OK(CountTokens(ctx, all, &counts));
+    return *ctx.ToHost<int32_t>(counts);
+  };
+  EXPECT_EQ(count(*cuda), count(*cpu));
 }
 
 TEST(SamplingCuda, DrawsFollowTheReferenceDistribution) {
@@ -38,9 +60,8 @@ TEST(SamplingCuda, DrawsFollowTheReferenceDistribution) {
   auto ctx = CudaContext();
   const std::vector<double> logits = {-1, 1, 0.25, -4, 1, 1.5, -1, 0.5, -2, 0};
   for (const SamplingSettings& s : ManySettings()) {
-    EXPECT_TRUE(FollowDistribution(
-        DrawMany(*ctx, logits, 20000, s),
-        SamplingReference(logits, s.temperature, s.top_k, s.top_p)))
+    EXPECT_TRUE(FollowDistribution(DrawMany(*ctx, logits, 20000, s),
+                                   Expected(logits, s)))
         << s.ToString();
   }
   EXPECT_FALSE(FollowDistribution(DrawMany(*ctx, logits, 20000, {1.1f}),

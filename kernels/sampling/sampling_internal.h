@@ -9,6 +9,8 @@ namespace lt2::kernels {
 
 absl::Status SampleCpu(Context& ctx, const SamplingArgs& args, Tensor* ids);
 absl::Status SampleCuda(Context& ctx, const SamplingArgs& args, Tensor* ids);
+absl::Status CountTokensCpu(Context& ctx, const Tensor& ids, Tensor* counts);
+absl::Status CountTokensCuda(Context& ctx, const Tensor& ids, Tensor* counts);
 
 }  // namespace lt2::kernels
 

@@ -9,7 +9,7 @@ namespace lt2::kernels {
 
 std::vector<double> SamplingReference(const std::vector<double>& logits,
                                       double temperature, int top_k,
-                                      double top_p) {
+                                      double top_p, double min_p) {
   std::vector<std::size_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(
@@ -37,8 +37,27 @@ std::vector<double> SamplingReference(const std::vector<double>& logits,
     order.resize(kept);
     total = sum;
   }
+  if (min_p > 0) {
+    std::size_t kept = 0;
+    total = 0;
+    while (kept < order.size() && weight(order[kept]) >= min_p) {
+      total += weight(order[kept++]);
+    }
+    order.resize(kept);
+  }
   for (std::size_t token : order) probabilities[token] = weight(token) / total;
   return probabilities;
+}
+
+std::vector<double> PenaltyReference(const std::vector<double>& logits,
+                                     const std::vector<int>& counts,
+                                     double penalty) {
+  std::vector<double> result = logits;
+  for (std::size_t v = 0; v < logits.size(); ++v) {
+    if (counts[v] == 0) continue;
+    result[v] = logits[v] > 0 ? logits[v] / penalty : logits[v] * penalty;
+  }
+  return result;
 }
 
 }  // namespace lt2::kernels

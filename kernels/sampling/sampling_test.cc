@@ -1,5 +1,6 @@
 #include "kernels/sampling/sampling.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "gtest/gtest.h"
@@ -63,9 +64,8 @@ TEST(SamplingWeight, DrawsComeFromThePhiloxStreamOfStepAndRow) {
 TEST(Sampling, DrawsFollowTheReferenceDistribution) {
   auto ctx = CpuContext();
   for (const SamplingSettings& s : ManySettings()) {
-    EXPECT_TRUE(FollowDistribution(
-        DrawMany(*ctx, Logits(), 20000, s),
-        SamplingReference(Logits(), s.temperature, s.top_k, s.top_p)))
+    EXPECT_TRUE(FollowDistribution(DrawMany(*ctx, Logits(), 20000, s),
+                                   Expected(Logits(), s)))
         << s.ToString();
   }
 }
@@ -73,13 +73,16 @@ TEST(Sampling, DrawsFollowTheReferenceDistribution) {
 TEST(Sampling, DistributionTestRejectsWrongTwins) {
   auto ctx = CpuContext();
   auto follows = [&](const SamplingSettings& twin, const SamplingSettings& s) {
-    return FollowDistribution(
-        DrawMany(*ctx, Logits(), 20000, twin),
-        SamplingReference(Logits(), s.temperature, s.top_k, s.top_p));
+    return FollowDistribution(DrawMany(*ctx, Logits(), 20000, twin),
+                              Expected(Logits(), s));
   };
   EXPECT_FALSE(follows({1.1f}, {1.0f}));
   EXPECT_FALSE(follows({1, 4}, {1, 3}));
   EXPECT_FALSE(follows({1, 0, 0.9f}, {1, 0, 0.7f}));
+  EXPECT_FALSE(follows({1, 0, 1, 1, 0, 0.3f}, {1, 0, 1, 1, 0, 0.2f}));
+  // A penalty on a negative logit that divides it, too.
+  EXPECT_FALSE(
+      follows({1, 0, 1, 1, 0, 0, 0.5f, {1}}, {1, 0, 1, 1, 0, 0, 2, {1}}));
   // Top-p before top-k: 0.6 of all tokens instead of 0.6 of the four kept.
   EXPECT_FALSE(follows({1, 0, 0.6f}, {1, 4, 0.6f}));
 }
@@ -143,6 +146,95 @@ TEST(Sampling, LargeVocabularyStaysInTheNucleus) {
                                  expected));
 }
 
+TEST(Sampling, MinPKeepsWhatIsLikelyEnoughOfTheBest) {
+  auto ctx = CpuContext();
+  // Probabilities 0.5, 0.25, 0.15, 0.1.
+  const std::vector<double> logits = {std::log(.5), std::log(.25),
+                                      std::log(.15), std::log(.1)};
+  auto draws = [&](SamplingSettings s, float min_p) {
+    s.min_p = min_p;
+    return DrawMany(*ctx, logits, 6000, s);
+  };
+  EXPECT_TRUE(FollowDistribution(draws({}, 0.19f), {.5, .25, .15, .1}));
+  EXPECT_TRUE(
+      FollowDistribution(draws({}, 0.29f), {.5 / .9, .25 / .9, .15 / .9, 0}));
+  EXPECT_TRUE(FollowDistribution(draws({}, 0.49f), {2. / 3, 1. / 3, 0, 0}));
+  EXPECT_TRUE(FollowDistribution(draws({}, 0.51f), {1, 0, 0, 0}));
+  // After top-p, which counts the mass that min-p then takes: 0.8 of all keeps
+  // three tokens. It works on probabilities after the temperature.
+  EXPECT_TRUE(FollowDistribution(draws({1, 0, 0.8f}, 0.19f),
+                                 {.5 / .9, .25 / .9, .15 / .9, 0}));
+  EXPECT_TRUE(FollowDistribution(draws({0.5f}, 0.26f), {1, 0, 0, 0}));
+}
+
+TEST(Sampling, PenaltyMakesSeenTokensLessLikelyWhateverTheirSign) {
+  auto ctx = CpuContext();
+  const std::vector<double> logits = {2, 2, -1, -1};
+  auto greedy = [&](float penalty, std::vector<int> counts) {
+    SamplingSettings s = {0};
+    s.penalty = penalty;
+    s.counts = std::move(counts);
+    return (*Draw(*ctx, logits, 1, s))[0];
+  };
+  EXPECT_EQ(greedy(1.5f, {}), 0);
+  EXPECT_EQ(greedy(1.5f, {4}), 1);
+  EXPECT_EQ(greedy(0.5f, {0, 1}), 1);
+  const std::vector<double> negative = {-1, -1.2};
+  SamplingSettings s = {0};
+  s.penalty = 1.25f;
+  s.counts = {1, 0};
+  EXPECT_EQ((*Draw(*ctx, negative, 1, s))[0], 1);
+}
+
+TEST(Sampling, DefaultsInvertTheSumOfAllWeights) {
+  auto ctx = CpuContext();
+  const int64_t batch = 200, vocab = 37;
+  const auto logits =
+      testing::Rounded(DType::kF32, testing::Uniform(8, batch * vocab, -4, 4));
+  SamplingSettings s;
+  s.seed = 12;
+  s.step = 3;
+  const auto ids = *Draw(*ctx, logits, batch, s);
+  for (int64_t b = 0; b < batch; ++b) {
+    const double* row = logits.data() + b * vocab;
+    const float max = static_cast<float>(*std::max_element(row, row + vocab));
+    std::vector<uint64_t> sums = {0};
+    for (int64_t v = 0; v < vocab; ++v) {
+      sums.push_back(sums.back() +
+                     TokenWeight(static_cast<float>(row[v]), max, 1));
+    }
+    const uint64_t draw = Below(DrawBits(12, 3, b), sums.back());
+    EXPECT_LE(sums[ids[b]], draw);
+    EXPECT_GT(sums[ids[b] + 1], draw);
+  }
+}
+
+TEST(Sampling, AStreamOfItsOwnMakesADrawIndependentOfTheRow) {
+  auto ctx = CpuContext();
+  const auto row = testing::Uniform(6, 50, -2, 2);
+  std::vector<double> rows;
+  for (int i = 0; i < 4; ++i) rows.insert(rows.end(), row.begin(), row.end());
+  SamplingSettings s;
+  const auto by_row = *Draw(*ctx, rows, 4, s);
+  s.streams = {3, 0, 1, 1};
+  EXPECT_EQ(*Draw(*ctx, rows, 4, s),
+            (std::vector<int32_t>{by_row[3], by_row[0], by_row[1], by_row[1]}));
+}
+
+TEST(Sampling, CountsTokensOfTheVocabulary) {
+  auto ctx = CpuContext();
+  Tensor counts = *ctx->Zeros(DType::kI32, {2, 3});
+  const std::vector<int32_t> ids = {2, 0, 2, -1, 1, 3, 1, 1};
+  ASSERT_TRUE(
+      CountTokens(*ctx, *ctx->FromHost<int32_t>(ids, {2, 4}), &counts).ok());
+  EXPECT_EQ(*ctx->ToHost<int32_t>(counts),
+            (std::vector<int32_t>{1, 0, 2, 0, 3, 0}));
+  EXPECT_FALSE(
+      CountTokens(*ctx, *ctx->FromHost<int32_t>(ids, {8, 1}), &counts).ok());
+  EXPECT_TRUE(
+      CountTokens(*ctx, *ctx->Zeros(DType::kI32, {2, 0}), &counts).ok());
+}
+
 TEST(Sampling, UnusableLogitsAreAnErrorThatNamesTheRow) {
   auto ctx = CpuContext();
   for (const double bad : {kInfinity, std::nan("")}) {
@@ -164,7 +256,18 @@ TEST(Sampling, RejectsBadSettingsAndShapes) {
   EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 0.0f}).ok());
   EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1.5f}).ok());
   EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, std::nanf("")}).ok());
+  EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1, 1, 0, -0.1f}).ok());
+  EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1, 1, 0, 1.1f}).ok());
+  EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1, 1, 0, std::nanf("")}).ok());
+  EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1, 1, 0, 0, 0}).ok());
+  EXPECT_FALSE(Draw(*ctx, logits, 1, {1, 0, 1, 1, 0, 0, -2}).ok());
   SamplingArgs args;
+  args.logits = *ctx->FromHost<float>(std::vector<float>{1, 2}, {1, 2});
+  args.repetition_penalty = 2;
+  Tensor none;
+  EXPECT_EQ(std::string(Sample(*ctx, args, &none).message()),
+            "sampling: counts: expected i32[1, 2]@cpu, got undefined");
+  args = {};
   args.logits = *ctx->Zeros(DType::kF32, {2, 0});
   Tensor ids;
   EXPECT_FALSE(Sample(*ctx, args, &ids).ok());

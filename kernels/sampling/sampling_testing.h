@@ -18,18 +18,51 @@ struct SamplingSettings {
   float top_p = 1;
   uint64_t seed = 1;
   int64_t step = 0;
+  float min_p = 0;
+  float penalty = 1;
+  // Of one row, repeated for all: tokens seen so often, the others not.
+  std::vector<int> counts = {};
+  std::vector<int32_t> streams = {};
 
   std::string ToString() const {
     return absl::StrCat("temperature ", temperature, " top_k ", top_k,
-                        " top_p ", top_p, " seed ", seed, " step ", step);
+                        " top_p ", top_p, " seed ", seed, " step ", step,
+                        " min_p ", min_p, " penalty ", penalty);
   }
 };
 
+// What a draw should follow.
+inline std::vector<double> Expected(std::vector<double> logits,
+                                    const SamplingSettings& s) {
+  if (s.penalty != 1) {
+    std::vector<int> counts = s.counts;
+    counts.resize(logits.size(), 0);
+    logits = PenaltyReference(logits, counts, s.penalty);
+  }
+  return SamplingReference(logits, s.temperature, s.top_k, s.top_p, s.min_p);
+}
+
 // Settings that between them take every path.
 inline std::vector<SamplingSettings> ManySettings() {
-  return {{},           {0.5f},          {3.0f},          {1, 3},
-          {1, 0, 0.8f}, {0.7f, 5, 0.9f}, {2.0f, 4, 0.5f}, {1, 1},
-          {0},          {1, 0, 1e-6f},   {1e-30f},        {1, 1000000, 0.999f}};
+  return {{},
+          {0.5f},
+          {3.0f},
+          {1, 3},
+          {1, 0, 0.8f},
+          {0.7f, 5, 0.9f},
+          {2.0f, 4, 0.5f},
+          {1, 1},
+          {0},
+          {1, 0, 1e-6f},
+          {1e-30f},
+          {1, 1000000, 0.999f},
+          {1, 0, 1, 1, 0, 0.2f},
+          {2, 0, 0.9f, 1, 0, 0.5f},
+          {1, 6, 1, 1, 0, 1},
+          {1, 0, 1, 1, 0, 0, 1.5f, {0, 2, 1, 1}},
+          {0.8f, 7, 0.95f, 1, 0, 0.1f, 2, {1, 1, 0, 0, 0, 3}},
+          {0, 0, 1, 1, 0, 0, 3, {0, 0, 0, 0, 0, 1}},
+          {1, 0, 1, 1, 0, 0, 0.5f, {1, 0, 0, 1}}};
 }
 
 inline absl::StatusOr<std::vector<int32_t>> Draw(
@@ -43,6 +76,21 @@ inline absl::StatusOr<std::vector<int32_t>> Draw(
   args.top_p = s.top_p;
   args.seed = s.seed;
   args.step = s.step;
+  args.min_p = s.min_p;
+  args.repetition_penalty = s.penalty;
+  if (s.penalty != 1) {
+    std::vector<int32_t> counts;
+    for (int64_t i = 0; i < batch * vocab; ++i) {
+      const size_t v = i % vocab;
+      counts.push_back(v < s.counts.size() ? s.counts[v] : 0);
+    }
+    LT2_ASSIGN_OR_RETURN(args.counts,
+                         ctx.FromHost<int32_t>(counts, {batch, vocab}));
+  }
+  if (!s.streams.empty()) {
+    LT2_ASSIGN_OR_RETURN(args.streams,
+                         ctx.FromHost<int32_t>(s.streams, {batch}));
+  }
   Tensor ids;
   LT2_RETURN_IF_ERROR(Sample(ctx, args, &ids));
   return ctx.ToHost<int32_t>(ids);

@@ -46,6 +46,18 @@ LT2_HOST_DEVICE inline uint64_t TokenWeight(float logit, float max,
   return static_cast<uint64_t>(p * scale);
 }
 
+// The logit of a token that has been seen.
+LT2_HOST_DEVICE inline float Penalized(float logit, float penalty) {
+  // Multiply-add for the same reason as above; 0 stays 0.
+  return logit > 0 ? logit / penalty : fmaf(logit, penalty, 0.0f);
+}
+
+// The least weight that min-p keeps.
+LT2_HOST_DEVICE inline uint64_t MinWeight(float min_p) {
+  return static_cast<uint64_t>(
+      ceil(static_cast<double>(min_p) * static_cast<double>(kFullWeight)));
+}
+
 // Floats as integers of the same order; -0 and +0 become equal. Not for NaN.
 LT2_HOST_DEVICE inline uint32_t OrderedBits(float x) {
   uint32_t bits;
