@@ -41,12 +41,17 @@ int64_t DecodeState::bytes() const {
   return sum;
 }
 
-absl::Status DecodeState::Begin(Context& ctx, int64_t tokens) {
+absl::Status DecodeState::CheckRoom(int64_t tokens) const {
   if (bounded_ && position_ + tokens > capacity_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("sequence of ", position_ + tokens,
                      " tokens exceeds the state's capacity of ", capacity_));
   }
+  return absl::OkStatus();
+}
+
+absl::Status DecodeState::Begin(Context& ctx, int64_t tokens) {
+  LT2_RETURN_IF_ERROR(CheckRoom(tokens));
   LT2_RETURN_IF_ERROR(ctx.Copy(lengths_, &next_lengths_));
   return kernels::AdvanceLengths(ctx, tokens, &next_lengths_);
 }

@@ -148,6 +148,9 @@ class DecodeState {
   int64_t position() const { return position_; }
   int64_t bytes() const;
 
+  // ResourceExhausted if `tokens` more do not fit.
+  absl::Status CheckRoom(int64_t tokens) const;
+
   // Around a Forward over `tokens` tokens; LoopedModel calls them.
   absl::Status Begin(Context& ctx, int64_t tokens);
   absl::Status End(Context& ctx, int64_t tokens);
@@ -156,6 +159,7 @@ class DecodeState {
   Mixer* mixer(int64_t pass, int64_t slot) const;
 
  private:
+  friend class DecodeGraph;  // replays a step: the host's part of End
   DecodeState() = default;
   int64_t batch_ = 0, loops_ = 0, passes_ = 1, capacity_ = 0, position_ = 0;
   bool bounded_ = false;  // some state grows with the sequence

@@ -4,13 +4,24 @@
 
 namespace lt2::model {
 
+std::vector<std::pair<std::string, Tensor>> MixerState::named_tensors() const {
+  const std::vector<std::pair<std::string, Tensor>> all = {
+      {"k_cache", k_cache},        {"v_cache", v_cache},
+      {"recurrent", recurrent},    {"q_conv", q_conv},
+      {"k_conv", k_conv},          {"v_conv", v_conv},
+      {"k_window", k_window},      {"v_window", v_window},
+      {"k_blocks", k_blocks},      {"v_blocks", v_blocks},
+      {"index_cache", index_cache}};
+  std::vector<std::pair<std::string, Tensor>> defined;
+  for (const auto& entry : all) {
+    if (entry.second.defined()) defined.push_back(entry);
+  }
+  return defined;
+}
+
 std::vector<Tensor> MixerState::tensors() const {
   std::vector<Tensor> defined;
-  for (const Tensor& t :
-       {k_cache, v_cache, recurrent, q_conv, k_conv, v_conv, k_window, v_window,
-        k_blocks, v_blocks, index_cache}) {
-    if (t.defined()) defined.push_back(t);
-  }
+  for (const auto& entry : named_tensors()) defined.push_back(entry.second);
   return defined;
 }
 

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/autograd/ops.h"
@@ -36,6 +37,8 @@ struct MixerState {
   Tensor index_cache;
 
   std::vector<Tensor> tensors() const;  // the defined ones
+  // The same with the members' names.
+  std::vector<std::pair<std::string, Tensor>> named_tensors() const;
   int64_t bytes() const;
 };
 
