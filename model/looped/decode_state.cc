@@ -50,6 +50,15 @@ absl::Status DecodeState::CheckRoom(int64_t tokens) const {
   return absl::OkStatus();
 }
 
+absl::Status DecodeState::SetPosition(Context& ctx, int64_t position) {
+  LT2_CHECK(position >= 0 && (!bounded_ || position <= capacity_),
+            "position ", position, ", capacity ", capacity_);
+  const std::vector<int32_t> lengths(batch_, static_cast<int32_t>(position));
+  LT2_RETURN_IF_ERROR(ctx.CopyFromHost(lengths.data(), &lengths_));
+  position_ = position;
+  return absl::OkStatus();
+}
+
 absl::Status DecodeState::Begin(Context& ctx, int64_t tokens) {
   LT2_RETURN_IF_ERROR(CheckRoom(tokens));
   LT2_RETURN_IF_ERROR(ctx.Copy(lengths_, &next_lengths_));

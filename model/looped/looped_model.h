@@ -147,6 +147,15 @@ class DecodeState {
   int64_t passes() const { return passes_; }
   int64_t position() const { return position_; }
   int64_t bytes() const;
+  int64_t capacity() const { return capacity_; }
+
+  // For snapshots (model/generation): what each slot remembers, and how many
+  // tokens of every sequence the states hold, once they have been filled.
+  int64_t slots() const { return n_slots_; }  // of one pass
+  const MixerState& state(int64_t pass, int64_t slot) const {
+    return states_[pass * n_slots_ + slot];
+  }
+  absl::Status SetPosition(Context& ctx, int64_t position);
 
   // ResourceExhausted if `tokens` more do not fit.
   absl::Status CheckRoom(int64_t tokens) const;
