@@ -5,8 +5,14 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "kernels/core/arena_pool.h"
 
 namespace lt2 {
+namespace {
+
+thread_local ArenaPool* current_pool = nullptr;
+
+}  // namespace
 
 // Shared with every live block, so that blocks may outlive the arena.
 class Arena::State : public std::enable_shared_from_this<Arena::State> {
@@ -20,8 +26,21 @@ class Arena::State : public std::enable_shared_from_this<Arena::State> {
 
   void Free(void* data, int64_t size) {
     absl::MutexLock lock(&mutex_);
-    free_[size].push_back(data);
     stats_.in_use -= size;
+    ArenaPool* const pool = current_pool;
+    if (pool == nullptr || (pool->arena_ != nullptr && pool->arena_ != this)) {
+      free_[size].push_back(data);
+      return;
+    }
+    if (pool->arena_ == nullptr) {
+      pool->arena_ = this;
+      pool->give_back_ = [self = shared_from_this()](void* block,
+                                                     int64_t block_size) {
+        absl::MutexLock inner(&self->mutex_);
+        self->free_[block_size].push_back(block);
+      };
+    }
+    pool->free_[size].push_back(data);
   }
 
   ArenaStats stats() {
@@ -71,7 +90,10 @@ absl::StatusOr<std::shared_ptr<Buffer>> Arena::State::Allocate(int64_t bytes) {
   const int64_t size = SizeClass(bytes);
   absl::MutexLock lock(&mutex_);
   void* data = nullptr;
-  std::vector<void*>& cached = free_[size];
+  ArenaPool* const pool = current_pool;
+  const bool pooled =
+      pool != nullptr && pool->arena_ == this && !pool->free_[size].empty();
+  std::vector<void*>& cached = pooled ? pool->free_[size] : free_[size];
   if (!cached.empty()) {
     data = cached.back();
     cached.pop_back();
@@ -110,6 +132,26 @@ absl::StatusOr<std::shared_ptr<Buffer>> Arena::Allocate(int64_t bytes) {
 
 ArenaStats Arena::stats() const { return state_->stats(); }
 void Arena::ResetPeak() { state_->ResetPeak(); }
+
+ArenaPool::~ArenaPool() {
+  for (const auto& [size, blocks] : free_) {
+    for (void* block : blocks) give_back_(block, size);
+  }
+}
+
+int64_t ArenaPool::bytes() const {
+  int64_t sum = 0;
+  for (const auto& [size, blocks] : free_) {
+    sum += size * static_cast<int64_t>(blocks.size());
+  }
+  return sum;
+}
+
+ArenaPool::Scope::Scope(ArenaPool* pool) : outer_(current_pool) {
+  current_pool = pool;
+}
+
+ArenaPool::Scope::~Scope() { current_pool = outer_; }
 
 int64_t Arena::SizeClass(int64_t bytes) {
   constexpr int64_t kSmallStep = 512;

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "gtest/gtest.h"
+#include "kernels/core/arena_pool.h"
 #include "kernels/core/context.h"
 #include "kernels/core/hash.h"
 #include "kernels/core/philox.h"
@@ -77,7 +78,7 @@ TEST(Tensor, ExpectTensorNamesBoth) {
 
 TEST(Arena, ReusesBlocksAndCountsThem) {
   auto ctx = testing::CpuContext();
-  void* first;
+  void *first;
   {
     Tensor t = *ctx->Empty(DType::kF32, {1000});
     first = t.raw();
@@ -86,6 +87,37 @@ TEST(Arena, ReusesBlocksAndCountsThem) {
   Tensor again = *ctx->Empty(DType::kF32, {1010});  // the same size class
   EXPECT_EQ(again.raw(), first);
   EXPECT_EQ(ctx->arena().stats().allocations, 1);
+}
+
+TEST(ArenaPool, KeepsItsBlocksUntilItEnds) {
+  auto ctx = testing::CpuContext();
+  void *first, *second;
+  auto work = [&] {
+    const Tensor a = *ctx->Empty(DType::kF32, {1000});
+    const Tensor b = *ctx->Empty(DType::kF32, {1000});
+    first = a.raw();
+    second = b.raw();
+  };
+  {
+    ArenaPool pool;
+    {
+      ArenaPool::Scope scope(&pool);
+      work();
+    }
+    EXPECT_EQ(pool.bytes(), 2 * 4096);
+    EXPECT_EQ(ctx->arena().stats().in_use, 0);
+    // Nobody else gets them; the same work does, in the same places.
+    const Tensor other = *ctx->Empty(DType::kF32, {1000});
+    EXPECT_NE(other.raw(), first);
+    EXPECT_NE(other.raw(), second);
+    void *const a = first, *const b = second;
+    ArenaPool::Scope scope(&pool);
+    work();
+    EXPECT_TRUE((first == a && second == b) || (first == b && second == a));
+    EXPECT_EQ(ctx->arena().stats().allocations, 3);
+  }
+  const Tensor free = *ctx->Empty(DType::kF32, {1000});
+  EXPECT_EQ(ctx->arena().stats().allocations, 3);
 }
 
 TEST(Arena, SizeClassesWasteAtMostAnEighth) {
@@ -127,7 +159,7 @@ TEST(Context, ParallelForCoversEachIndexOnce) {
           for (int64_t i = begin; i < end; ++i) ++seen[i];
         });
       }
-      for (auto& s : seen) EXPECT_EQ(s, 50);
+      for (auto &s : seen) EXPECT_EQ(s, 50);
     }
   }
 }
