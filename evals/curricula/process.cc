@@ -64,7 +64,7 @@ absl::StatusOr<pid_t> StartProgram(const ProgramSpec& spec) {
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     execve(argv[0], argv.data(), envp.data());
-    const char message[] = "train: cannot start the program\n";
+    const char message[] = "cannot start the program\n";
     (void)!write(STDERR_FILENO, message, sizeof(message) - 1);
     _exit(127);
   }

@@ -66,21 +66,6 @@ Runs CellRuns(const Results& results, const std::string& label,
   return runs;
 }
 
-struct Count {
-  int64_t reached = 0, decided = 0;
-};
-
-Count Successes(const Runs& runs, Measure measure, double success) {
-  Count count;
-  for (const RunOutcome* run : runs) {
-    const bool begun = run->status != RunStatus::kPending;
-    const bool reached = begun && ValueOf(*run, measure) >= success;
-    count.reached += reached;
-    count.decided += reached || run->status == RunStatus::kDone;
-  }
-  return count;
-}
-
 std::string Heading(const std::string& text, bool markdown) {
   return markdown ? absl::StrCat("## ", text, "\n\n")
                   : absl::StrCat(text, "\n\n");
@@ -94,6 +79,17 @@ double ValueOf(const RunOutcome& run, Measure measure) {
   double sum = 0;
   for (const TestOutcome& test : run.tests) sum += test.accuracy;
   return sum / static_cast<double>(run.tests.size());
+}
+
+SuccessCount CountSuccesses(const Runs& runs, Measure measure, double success) {
+  SuccessCount count;
+  for (const RunOutcome* run : runs) {
+    const bool begun = run->status != RunStatus::kPending;
+    const bool reached = begun && ValueOf(*run, measure) >= success;
+    count.reached += reached;
+    count.decided += reached || run->status == RunStatus::kDone;
+  }
+  return count;
 }
 
 CellValue ValueOfCell(const Runs& runs, Measure measure) {
@@ -157,10 +153,10 @@ Table SuccessTable(const Results& results, double success) {
     RunOutcome twin = *row;
     twin.write_strength = "(0,1)";
     for (const int64_t column : results.columns) {
-      const Count base = Successes(CellRuns(results, twin.label(), column),
-                                   results.measure, success);
-      const Count head = Successes(CellRuns(results, row->label(), column),
-                                   results.measure, success);
+      const SuccessCount base = CountSuccesses(
+          CellRuns(results, twin.label(), column), results.measure, success);
+      const SuccessCount head = CountSuccesses(
+          CellRuns(results, row->label(), column), results.measure, success);
       const auto fisher =
           FisherExact(base.reached, base.decided - base.reached, head.reached,
                       head.decided - head.reached);

@@ -38,6 +38,12 @@ struct CellValue {
 };
 CellValue ValueOfCell(const Runs& runs, Measure measure);
 
+// Runs that reached `success`, of those that are decided.
+struct SuccessCount {
+  int64_t reached = 0, decided = 0;
+};
+SuccessCount CountSuccesses(const Runs& runs, Measure measure, double success);
+
 Table MainTable(const Results& results);
 // No rows if no row has a twin or the preset names no success.
 Table SuccessTable(const Results& results, double success);
