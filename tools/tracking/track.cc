@@ -1,23 +1,27 @@
 #include "tools/tracking/track.h"
 
-#include <cmath>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "bench/tracking/change_points.h"
 #include "bench/tracking/google_benchmark.h"
+#include "bench/tracking/machine.h"
 #include "bench/tracking/records.h"
-#include "evals/stats/table.h"
+#include "kernels/core/json/strict_json.h"
 #include "model/io/atomic_file.h"
+#include "tools/tracking/history.h"
 #include "tools/tracking/report.h"
+#include "tools/tracking/report_page.h"
 
 namespace lt2::tools {
 namespace {
 
 using bench::Record;
+using nlohmann::json;
+
+constexpr uint64_t kConfirmationProcesses = 1000000;
 
 // "a=1,b=2"
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
@@ -35,6 +39,22 @@ absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
   return pairs;
 }
 
+// The class of the machine that wrote a file of Google Benchmark.
+absl::StatusOr<bench::MachineClass> MachineOf(const std::string& text,
+                                              const std::string& path,
+                                              const TrackOptions& options) {
+  if (!options.machine.empty()) return ParsePairs("--machine", options.machine);
+  LT2_ASSIGN_OR_RETURN(const json file, ParseJson(text, path));
+  const auto context = file.find("context");
+  if (context == file.end() || !context->is_object() ||
+      !context->contains("host_name") || !(*context)["host_name"].is_string()) {
+    return bench::MachineClass();
+  }
+  const std::string host = (*context)["host_name"];
+  if (host == bench::HostName()) return bench::DetectMachine();
+  return bench::MachineClass{{"host", host}};
+}
+
 absl::StatusOr<std::vector<Record>> ReadSide(const std::string& files,
                                              const TrackOptions& options) {
   const std::vector<std::string> paths = absl::StrSplit(files, ',');
@@ -46,8 +66,7 @@ absl::StatusOr<std::vector<Record>> ReadSide(const std::string& files,
       bench::GoogleBenchmarkOptions google;
       google.metric = options.metric;
       google.commit = options.commit;
-      LT2_ASSIGN_OR_RETURN(google.machine,
-                           ParsePairs("--machine", options.machine));
+      LT2_ASSIGN_OR_RETURN(google.machine, MachineOf(text, path, options));
       LT2_ASSIGN_OR_RETURN(google.build, ParsePairs("--build", options.build));
       google.sampling = paths.size() > 1 ? bench::Sampling::kProcess
                                          : bench::Sampling::kRepetition;
@@ -61,28 +80,83 @@ absl::StatusOr<std::vector<Record>> ReadSide(const std::string& files,
   return records;
 }
 
+// A results.json of the evaluations; discarded if the file is something else.
+absl::StatusOr<json> ReadQuality(const std::string& path) {
+  json nothing(json::value_t::discarded);
+  if (absl::StrContains(path, ',')) return nothing;
+  LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(path));
+  const auto parsed = ParseJson(text, path);
+  return parsed.ok() && KindOf(*parsed) != QualityKind::kNone ? *parsed
+                                                              : nothing;
+}
+
 absl::StatusOr<std::vector<Record>> ReadHistory(const std::string& path) {
   LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(path));
   return bench::ParseHistory(text, path);
 }
 
+absl::StatusOr<MeasureOptions> ToMeasure(const TrackOptions& options) {
+  MeasureOptions measure = options.measure;
+  measure.metric = options.metric;
+  measure.floor = options.floor;
+  measure.commit = options.commit;
+  LT2_ASSIGN_OR_RETURN(measure.machine,
+                       ParsePairs("--machine", options.machine));
+  if (measure.machine.empty()) measure.machine = bench::DetectMachine();
+  LT2_ASSIGN_OR_RETURN(measure.build, ParsePairs("--build", options.build));
+  return measure;
+}
+
+bool Measures(const TrackOptions& options) {
+  return !options.measure.commits.empty() || !options.measure.binaries.empty();
+}
+
+absl::Status WriteIfWanted(const std::string& path, const std::string& text) {
+  return path.empty() ? absl::OkStatus()
+                      : model::WriteFileAtomically(path, text);
+}
+
+absl::Status WritePage(const Page& page, const TrackOptions& options) {
+  LT2_RETURN_IF_ERROR(WriteIfWanted(options.html, PageHtml(page)));
+  return WriteIfWanted(options.markdown, PageMarkdown(page));
+}
+
+using About = std::vector<std::pair<std::string, std::string>>;
+
 absl::StatusOr<int> Finish(const bench::Report& report,
+                           const std::string& title, const About& about,
                            const TrackOptions& options, std::string* out) {
   out->append(ReportText(report, options.all));
-  if (!options.json.empty()) {
-    LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
-        options.json, ReportJson(report).dump(1) + "\n"));
-  }
-  if (!options.xml.empty()) {
-    LT2_RETURN_IF_ERROR(
-        model::WriteFileAtomically(options.xml, ReportJUnit(report)));
-  }
+  LT2_RETURN_IF_ERROR(
+      WriteIfWanted(options.json, ReportJson(report).dump(1) + "\n"));
+  LT2_RETURN_IF_ERROR(WriteIfWanted(options.xml, ReportJUnit(report)));
+  LT2_RETURN_IF_ERROR(WritePage(ReportPage(report, title, about, {}), options));
   return report.ExitCode();
 }
 
-absl::StatusOr<int> Compare(const std::string& base_files,
-                            const std::string& head_files,
+absl::StatusOr<int> Quality(const std::string& base_path, const json& base,
+                            const std::string& head_path, const json& head,
                             const TrackOptions& options, std::string* out) {
+  const std::pair<std::string, std::string> sources = {base_path, head_path};
+  LT2_ASSIGN_OR_RETURN(const QualityReport report,
+                       CompareQuality(base, head, sources, options.quality));
+  out->append(QualityText(report, options.all));
+  LT2_RETURN_IF_ERROR(
+      WriteIfWanted(options.json, QualityJson(report).dump(1) + "\n"));
+  LT2_RETURN_IF_ERROR(WriteIfWanted(options.xml, QualityJUnit(report)));
+  LT2_RETURN_IF_ERROR(WritePage(QualityPage(report, sources), options));
+  return report.ExitCode();
+}
+
+absl::StatusOr<int> CompareFiles(const std::string& base_files,
+                                 const std::string& head_files,
+                                 const TrackOptions& options,
+                                 std::string* out) {
+  LT2_ASSIGN_OR_RETURN(const json scores, ReadQuality(base_files));
+  if (!scores.is_discarded()) {
+    LT2_ASSIGN_OR_RETURN(const json others, ReadQuality(head_files));
+    return Quality(base_files, scores, head_files, others, options, out);
+  }
   LT2_ASSIGN_OR_RETURN(const auto base, ReadSide(base_files, options));
   LT2_ASSIGN_OR_RETURN(const auto head, ReadSide(head_files, options));
   bench::CompareOptions compare;
@@ -90,107 +164,133 @@ absl::StatusOr<int> Compare(const std::string& base_files,
   compare.paired = options.paired;
   LT2_ASSIGN_OR_RETURN(const bench::Report report,
                        bench::CompareRecords(base, head, compare));
-  return Finish(report, options, out);
+  About about = {{"base", base_files}, {"head", head_files}};
+  if (!head.empty()) {
+    about.push_back({"machine", bench::MachineText(head[0].machine)});
+  }
+  return Finish(report, "Speed of two builds", about, options, out);
 }
 
-absl::StatusOr<int> RunGate(const std::string& files,
-                            const TrackOptions& options, std::string* out) {
-  if (options.history.empty()) return InvalidArgument("gate needs --history");
+absl::StatusOr<int> CompareMeasured(const TrackOptions& options,
+                                    std::string* out) {
+  LT2_ASSIGN_OR_RETURN(const MeasureOptions measure, ToMeasure(options));
+  LT2_ASSIGN_OR_RETURN(const ComparedBuilds compared, CompareBuilds(measure));
+  LT2_ASSIGN_OR_RETURN(const int code,
+                       Finish(compared.measured.report, "Speed of two builds",
+                              compared.about, options, out));
+  for (const auto& [key, value] : compared.about) {
+    absl::StrAppend(out, key, ": ", value, "\n");
+  }
+  return code;
+}
+
+absl::StatusOr<int> Gate(const std::vector<Record>& head,
+                         const std::vector<Record>& second,
+                         const std::vector<Record>& history, About about,
+                         const TrackOptions& options, std::string* out) {
+  LT2_ASSIGN_OR_RETURN(const bench::Report report,
+                       bench::Gate(history, head, second, {}));
+  about.insert(about.begin(), {"history", options.history});
+  if (!head.empty()) {
+    about.push_back({"machine", bench::MachineText(head[0].machine)});
+    about.push_back({"commit", head[0].commit});
+  }
+  return Finish(report, "Speed against the history", about, options, out);
+}
+
+absl::StatusOr<int> GateFiles(const std::string& files,
+                              const TrackOptions& options, std::string* out) {
+  if (!options.baseline.empty()) {
+    LT2_ASSIGN_OR_RETURN(const json base, ReadQuality(options.baseline));
+    LT2_ASSIGN_OR_RETURN(const json head, ReadQuality(files));
+    return Quality(options.baseline, base, files, head, options, out);
+  }
+  if (options.history.empty()) {
+    return InvalidArgument(
+        "gate needs --history, or --baseline for a results.json");
+  }
   LT2_ASSIGN_OR_RETURN(const auto history, ReadHistory(options.history));
   LT2_ASSIGN_OR_RETURN(const auto head, ReadSide(files, options));
   std::vector<Record> second;
   if (!options.confirm.empty()) {
     LT2_ASSIGN_OR_RETURN(second, ReadSide(options.confirm, options));
   }
-  LT2_ASSIGN_OR_RETURN(const bench::Report report,
-                       bench::Gate(history, head, second, {}));
-  return Finish(report, options, out);
+  return Gate(head, second, history, {{"result", files}}, options, out);
 }
 
-absl::StatusOr<int> AppendToHistory(const std::string& files,
-                                    const TrackOptions& options,
-                                    std::string* out) {
+// A second round is only measured where the first one asks for it.
+absl::StatusOr<int> GateMeasured(const TrackOptions& options,
+                                 std::string* out) {
+  if (options.history.empty()) return InvalidArgument("gate needs --history");
+  LT2_ASSIGN_OR_RETURN(const auto history, ReadHistory(options.history));
+  LT2_ASSIGN_OR_RETURN(MeasureOptions measure, ToMeasure(options));
+  LT2_ASSIGN_OR_RETURN(const auto head, MeasureCommits(measure, {}));
+  LT2_ASSIGN_OR_RETURN(const bench::Report first,
+                       bench::Gate(history, head, {}, {}));
+  std::vector<Record> second;
+  for (const bench::Row& row : first.rows) {
+    if (!row.Is(bench::Verdict::kSlower) || row.judgement.hint) continue;
+    if (measure.tell) measure.tell("something is slower: measuring again");
+    measure.first_process = kConfirmationProcesses;
+    LT2_ASSIGN_OR_RETURN(second, MeasureCommits(measure, {}));
+    break;
+  }
+  return Gate(head, second, history, {}, options, out);
+}
+
+absl::StatusOr<int> Append(const std::vector<Record>& records,
+                           const TrackOptions& options, std::string* out) {
+  LT2_ASSIGN_OR_RETURN(const std::string text,
+                       AppendedHistory(records, options.history));
+  LT2_ASSIGN_OR_RETURN(const auto all,
+                       bench::ParseHistory(text, options.history));
+  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(options.history, text));
+  absl::StrAppend(out, "appended ", records.size(), " records, now ",
+                  all.size(), " in ", options.history, "\n");
+  return 0;
+}
+
+absl::StatusOr<int> RecordFiles(const std::string& files,
+                                const TrackOptions& options, std::string* out) {
   if (options.history.empty()) return InvalidArgument("record needs --history");
   LT2_ASSIGN_OR_RETURN(const auto records, ReadSide(files, options));
   LT2_ASSIGN_OR_RETURN(const auto merged, bench::MergeProcesses(records));
   if (merged.empty()) return InvalidArgument(files, ": no records");
-  std::string text;
-  const auto before = model::ReadFile(options.history);
-  if (before.ok()) {
-    text = *before;
-  } else if (!absl::IsNotFound(before.status())) {
-    return before.status();
-  }
-  if (!text.empty() && text.back() != '\n') text += '\n';
-  for (const Record& record : merged) {
-    if (record.commit.empty()) {
-      return InvalidArgument(record.Name(), ": no commit; give --commit");
-    }
-    absl::StrAppend(&text, bench::RecordLine(record), "\n");
-  }
-  // Also refuses to mix machine classes.
-  LT2_ASSIGN_OR_RETURN(const auto all,
-                       bench::ParseHistory(text, options.history));
-  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(options.history, text));
-  absl::StrAppend(out, "appended ", merged.size(), " records, now ", all.size(),
-                  " in ", options.history, "\n");
-  return 0;
+  return Append(merged, options, out);
 }
 
-absl::StatusOr<int> Series(const std::string& path, std::string* out) {
+absl::StatusOr<int> RecordMeasured(const TrackOptions& options,
+                                   std::string* out) {
+  if (options.history.empty()) return InvalidArgument("record needs --history");
+  LT2_ASSIGN_OR_RETURN(const MeasureOptions measure, ToMeasure(options));
+  std::vector<std::string> known;
+  const auto history = ReadHistory(options.history);
+  if (history.ok()) {
+    for (const Record& record : *history) known.push_back(record.commit);
+  } else if (!absl::IsNotFound(history.status())) {
+    return history.status();
+  }
+  LT2_ASSIGN_OR_RETURN(const auto records, MeasureCommits(measure, known));
+  if (records.empty()) {
+    absl::StrAppend(out, "nothing to append to ", options.history, "\n");
+    return 0;
+  }
+  return Append(records, options, out);
+}
+
+absl::StatusOr<int> SeriesOf(const std::string& path, bool page,
+                             const TrackOptions& options, std::string* out) {
   LT2_ASSIGN_OR_RETURN(const auto history, ReadHistory(path));
-  std::map<std::string, std::vector<const Record*>> series;
-  std::vector<std::string> order;
-  for (const Record& record : history) {
-    const std::string key = record.Key();
-    if (series[key].empty()) order.push_back(key);
-    series[key].push_back(&record);
-  }
-  const auto right = evals::Align::kRight;
-  evals::Table table({{"benchmark"},
-                      {"first commit"},
-                      {"last before"},
-                      {"change", right},
-                      {"interval %", right},
-                      {"p", right},
-                      {"verdict"}});
-  int worse = 0;
-  int64_t left_out = 0;
-  for (const std::string& key : order) {
-    std::vector<double> medians;
-    std::vector<const Record*> measured;
-    for (const Record* record : series[key]) {
-      const double median = record->samples.empty()
-                                ? std::nan("")
-                                : bench::Median(record->samples);
-      bool whole = !record->samples.empty();
-      for (double x : record->samples) whole = whole && x > 0;
-      if (!whole) {
-        ++left_out;
-        continue;
-      }
-      medians.push_back(median);
-      measured.push_back(record);
+  LT2_ASSIGN_OR_RETURN(const auto series, FindSeries(history));
+  absl::StrAppend(out, SeriesText(series));
+  if (page) {
+    if (options.html.empty() && options.markdown.empty()) {
+      return InvalidArgument("report needs --html or --markdown");
     }
-    LT2_ASSIGN_OR_RETURN(const auto points, bench::FindChangePoints(medians));
-    for (const bench::ChangePoint& point : points) {
-      const Record& first = *measured[point.first];
-      const bool is_worse = (point.change > 0) != first.higher_is_better;
-      worse += is_worse;
-      table.AddRow(
-          {first.Name(), first.commit, measured[point.first - 1]->commit,
-           bench::Percent(point.change),
-           absl::StrFormat("[%+.2f, %+.2f]", 100 * std::expm1(point.low),
-                           100 * std::expm1(point.high)),
-           absl::StrFormat("%.5f", point.p_value),
-           is_worse ? "WORSE" : "BETTER"});
-    }
+    LT2_ASSIGN_OR_RETURN(const Page made, HistoryPage(history, path));
+    LT2_RETURN_IF_ERROR(WritePage(made, options));
   }
-  if (table.rows() > 0) absl::StrAppend(out, table.ToText(), "\n");
-  absl::StrAppend(out, order.size(), " series, ", table.rows(),
-                  " change points, ", worse, " for the worse, ", left_out,
-                  " points without a value.\n");
-  return worse > 0 ? 1 : 0;
+  return SeriesExitCode(series);
 }
 
 }  // namespace
@@ -198,21 +298,33 @@ absl::StatusOr<int> Series(const std::string& path, std::string* out) {
 absl::StatusOr<int> Track(const std::vector<std::string>& arguments,
                           const TrackOptions& options, std::string* out) {
   const std::string command = arguments.empty() ? "" : arguments[0];
-  if (command == "compare" && arguments.size() == 3) {
-    return Compare(arguments[1], arguments[2], options, out);
+  const size_t files = arguments.empty() ? 0 : arguments.size() - 1;
+  const bool measures = files == 0 && Measures(options);
+  if (command == "compare" && files == 2) {
+    return CompareFiles(arguments[1], arguments[2], options, out);
   }
-  if (command == "gate" && arguments.size() == 2) {
-    return RunGate(arguments[1], options, out);
+  if (command == "compare" && measures) return CompareMeasured(options, out);
+  if (command == "gate" && files == 1) {
+    return GateFiles(arguments[1], options, out);
   }
-  if (command == "record" && arguments.size() == 2) {
-    return AppendToHistory(arguments[1], options, out);
+  if (command == "gate" && measures) return GateMeasured(options, out);
+  if (command == "record" && files == 1) {
+    return RecordFiles(arguments[1], options, out);
   }
-  if (command == "series" && arguments.size() == 2) {
-    return Series(arguments[1], out);
+  if (command == "record" && measures) return RecordMeasured(options, out);
+  if ((command == "series" || command == "report") && files == 1) {
+    return SeriesOf(arguments[1], command == "report", options, out);
+  }
+  if (command == "machine" && files == 0) {
+    for (const auto& [key, value] : bench::DetectMachine()) {
+      absl::StrAppend(out, key, "=", value, "\n");
+    }
+    return 0;
   }
   return InvalidArgument(
-      "expected 'compare BASE HEAD', 'gate RESULT', 'record RESULT' or "
-      "'series HISTORY', got '",
+      "expected 'compare BASE HEAD', 'gate RESULT', 'record RESULT' (or these "
+      "with --commits or --binaries), 'series HISTORY', 'report HISTORY' or "
+      "'machine', got '",
       absl::StrJoin(arguments, " "), "'");
 }
 
