@@ -5,14 +5,44 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "kernels/core/arena_pool.h"
 
 namespace lt2 {
-namespace {
+// Of arena_pool.h, which declares the functions below. It is not included: what
+// this library includes is an input of every kernel's compilation.
+namespace internal {
 
-thread_local ArenaPool* current_pool = nullptr;
+struct PoolBlocks {
+  const void* arena = nullptr;                 // whose blocks these are
+  std::map<int64_t, std::vector<void*>> free;  // size class -> blocks
+  std::function<void(void*, int64_t)> give_back;
+};
 
-}  // namespace
+thread_local PoolBlocks* current_pool = nullptr;
+
+PoolBlocks* NewPool() { return new PoolBlocks(); }
+
+void DeletePool(PoolBlocks* pool) {
+  for (const auto& [size, blocks] : pool->free) {
+    for (void* block : blocks) pool->give_back(block, size);
+  }
+  delete pool;
+}
+
+int64_t PoolBytes(const PoolBlocks* pool) {
+  int64_t sum = 0;
+  for (const auto& [size, blocks] : pool->free) {
+    sum += size * static_cast<int64_t>(blocks.size());
+  }
+  return sum;
+}
+
+PoolBlocks* SetCurrentPool(PoolBlocks* pool) {
+  PoolBlocks* const before = current_pool;
+  current_pool = pool;
+  return before;
+}
+
+}  // namespace internal
 
 // Shared with every live block, so that blocks may outlive the arena.
 class Arena::State : public std::enable_shared_from_this<Arena::State> {
@@ -27,20 +57,20 @@ class Arena::State : public std::enable_shared_from_this<Arena::State> {
   void Free(void* data, int64_t size) {
     absl::MutexLock lock(&mutex_);
     stats_.in_use -= size;
-    ArenaPool* const pool = current_pool;
-    if (pool == nullptr || (pool->arena_ != nullptr && pool->arena_ != this)) {
+    internal::PoolBlocks* const pool = internal::current_pool;
+    if (pool == nullptr || (pool->arena != nullptr && pool->arena != this)) {
       free_[size].push_back(data);
       return;
     }
-    if (pool->arena_ == nullptr) {
-      pool->arena_ = this;
-      pool->give_back_ = [self = shared_from_this()](void* block,
-                                                     int64_t block_size) {
+    if (pool->arena == nullptr) {
+      pool->arena = this;
+      pool->give_back = [self = shared_from_this()](void* block,
+                                                    int64_t block_size) {
         absl::MutexLock inner(&self->mutex_);
         self->free_[block_size].push_back(block);
       };
     }
-    pool->free_[size].push_back(data);
+    pool->free[size].push_back(data);
   }
 
   ArenaStats stats() {
@@ -90,10 +120,10 @@ absl::StatusOr<std::shared_ptr<Buffer>> Arena::State::Allocate(int64_t bytes) {
   const int64_t size = SizeClass(bytes);
   absl::MutexLock lock(&mutex_);
   void* data = nullptr;
-  ArenaPool* const pool = current_pool;
+  internal::PoolBlocks* const pool = internal::current_pool;
   const bool pooled =
-      pool != nullptr && pool->arena_ == this && !pool->free_[size].empty();
-  std::vector<void*>& cached = pooled ? pool->free_[size] : free_[size];
+      pool != nullptr && pool->arena == this && !pool->free[size].empty();
+  std::vector<void*>& cached = pooled ? pool->free[size] : free_[size];
   if (!cached.empty()) {
     data = cached.back();
     cached.pop_back();
@@ -132,26 +162,6 @@ absl::StatusOr<std::shared_ptr<Buffer>> Arena::Allocate(int64_t bytes) {
 
 ArenaStats Arena::stats() const { return state_->stats(); }
 void Arena::ResetPeak() { state_->ResetPeak(); }
-
-ArenaPool::~ArenaPool() {
-  for (const auto& [size, blocks] : free_) {
-    for (void* block : blocks) give_back_(block, size);
-  }
-}
-
-int64_t ArenaPool::bytes() const {
-  int64_t sum = 0;
-  for (const auto& [size, blocks] : free_) {
-    sum += size * static_cast<int64_t>(blocks.size());
-  }
-  return sum;
-}
-
-ArenaPool::Scope::Scope(ArenaPool* pool) : outer_(current_pool) {
-  current_pool = pool;
-}
-
-ArenaPool::Scope::~Scope() { current_pool = outer_; }
 
 int64_t Arena::SizeClass(int64_t bytes) {
   constexpr int64_t kSmallStep = 512;

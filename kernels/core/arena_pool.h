@@ -20,44 +20,46 @@
 #define LT2_KERNELS_CORE_ARENA_POOL_H_
 
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <memory>
-#include <vector>
-
-#include "kernels/core/arena.h"
 
 namespace lt2 {
 
+// Defined in arena.cc, which knows what a pool is.
+namespace internal {
+struct PoolBlocks;
+PoolBlocks* NewPool();
+void DeletePool(PoolBlocks* pool);
+int64_t PoolBytes(const PoolBlocks* pool);
+// Returns the one before.
+PoolBlocks* SetCurrentPool(PoolBlocks* pool);
+}  // namespace internal
+
 class ArenaPool {
  public:
-  ArenaPool() = default;
-  ~ArenaPool();  // gives the memory back to the arena
+  ArenaPool() : blocks_(internal::NewPool()) {}
+  // Gives the memory back to the arena.
+  ~ArenaPool() { internal::DeletePool(blocks_); }
   ArenaPool(const ArenaPool&) = delete;
   ArenaPool& operator=(const ArenaPool&) = delete;
 
   // Bytes that the pool holds and nobody uses now.
-  int64_t bytes() const;
+  int64_t bytes() const { return internal::PoolBytes(blocks_); }
 
   // While alive, arenas on this thread allocate from the pool first, and blocks
   // given back on this thread go to it. One arena to a pool; scopes nest.
   class Scope {
    public:
-    explicit Scope(ArenaPool* pool);
-    ~Scope();
+    explicit Scope(ArenaPool* pool)
+        : outer_(internal::SetCurrentPool(pool->blocks_)) {}
+    ~Scope() { internal::SetCurrentPool(outer_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
-    ArenaPool* const outer_;
+    internal::PoolBlocks* const outer_;
   };
 
  private:
-  friend class Arena;
-  // Returns a block to the arena, whatever its state is by then.
-  std::function<void(void*, int64_t)> give_back_;
-  const void* arena_ = nullptr;                 // whose blocks these are
-  std::map<int64_t, std::vector<void*>> free_;  // size class -> blocks
+  internal::PoolBlocks* const blocks_;
 };
 
 }  // namespace lt2
