@@ -93,6 +93,15 @@ absl::StatusOr<ResultsFile> ParseResults(const nlohmann::json& json,
   file.machine = reader.String("machine", "");
   reader.String("command", "");
   reader.Float("seconds", 0, 0);
+  // What //evals:lm writes beside the rows, for readers of
+  // lm-evaluation-harness' files.
+  for (const char* key :
+       {"results", "groups", "group_subtasks", "configs", "versions", "n-shot",
+        "higher_is_better", "n-samples", "config", "git_hash", "date",
+        "task_hashes", "model_name", "tokenizer",
+        "total_evaluation_time_seconds"}) {
+    reader.Has(key);
+  }
   for (JsonReader& row : reader.Objects("rows")) {
     file.rows.push_back(ReadRow(row));
   }

@@ -1,6 +1,7 @@
-// Reads what the leaderboard wrote (results.json, schema in evals/README.md),
-// strictly: an unknown key, a wrong type or another schema version is an error
-// with the file's name and the key's path.
+// Reads what the leaderboard or //evals:lm wrote (results.json; its keys are in
+// evals/README.md and evals/lm/README.md), strictly: an unknown key, a wrong
+// type or another schema version is an error with the file's name and the key's
+// path.
 
 #ifndef LT2_EVALS_COMPARISON_RESULTS_FILE_H_
 #define LT2_EVALS_COMPARISON_RESULTS_FILE_H_
