@@ -57,6 +57,12 @@ struct Batch {
   std::vector<int32_t> groups;  // Empty if the task has no groups.
 };
 
+// What the targets of an example of text stand for.
+struct Passage {
+  int64_t document = -1;  // of the split, from 0; -1: not told
+  int64_t bytes = 0;
+};
+
 class Task {
  public:
   virtual ~Task() = default;
@@ -92,6 +98,10 @@ class Task {
 
   // Names of metric groups, e.g. {"64/4", "128/8"}; empty if there are none.
   virtual std::vector<std::string> group_names() const { return {}; }
+
+  // Text by tokens only: valid and test examples, whose passages add up to the
+  // documents and make bits per byte exact.
+  virtual Passage passage(Split, int64_t /*index*/) const { return {}; }
 
   // The spec that makes this task again, with every parameter filled in.
   virtual nlohmann::json spec() const = 0;

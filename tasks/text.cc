@@ -7,29 +7,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "kernels/core/json/json_reader.h"
 #include "kernels/core/status.h"
 #include "tasks/sample_rng.h"
-#include "tasks/text_file.h"
+#include "tasks/text_spec.h"
+#include "tasks/token_text.h"
 
 namespace lt2::tasks {
 namespace {
 
-constexpr int64_t kMaxLength = 1 << 24;
-constexpr double kDefaultValidFraction = 0.05;
-
-struct Parameters {
-  int64_t length = 0;
-  std::vector<std::string> train_files, valid_files, test_files;
-  double valid_fraction = 0;  // 0: valid_files are given.
-};
-
 class Text : public Task {
  public:
   // The streams begin with a 0 byte. An empty `test` stands for `valid`.
-  Text(Parameters parameters, std::string train, std::string valid,
+  Text(TextSpec spec, std::string train, std::string valid,
        std::string test)
-      : p_(std::move(parameters)),
+      : p_(std::move(spec)),
         train_(std::move(train)),
         valid_(std::move(valid)),
         test_(std::move(test)) {}
@@ -45,18 +36,7 @@ class Text : public Task {
     return (Targets(split) + p_.length - 1) / p_.length;
   }
 
-  nlohmann::json spec() const override {
-    nlohmann::json spec = {{"task", "text"},
-                           {"length", p_.length},
-                           {"train_files", p_.train_files}};
-    if (p_.valid_fraction > 0) {
-      spec["valid_fraction"] = p_.valid_fraction;
-    } else {
-      spec["valid_files"] = p_.valid_files;
-    }
-    if (!p_.test_files.empty()) spec["test_files"] = p_.test_files;
-    return spec;
-  }
+  nlohmann::json spec() const override { return p_.ToJson(); }
 
   absl::Status Generate(Split split, uint64_t seed, int64_t index,
                         Example* example) const override {
@@ -104,24 +84,9 @@ class Text : public Task {
     return static_cast<int64_t>(rng.Next64() % windows);
   }
 
-  Parameters p_;
+  TextSpec p_;
   std::string train_, valid_, test_;
 };
-
-std::string Join(absl::string_view directory, const std::string& name) {
-  if (directory.empty() || (!name.empty() && name[0] == '/')) return name;
-  return absl::StrCat(directory, "/", name);
-}
-
-absl::Status ReadFiles(const std::vector<std::string>& names,
-                       absl::string_view directory, std::string* stream) {
-  for (const std::string& name : names) {
-    LT2_ASSIGN_OR_RETURN(const std::string text,
-                         ReadTextFile(Join(directory, name)));
-    LT2_RETURN_IF_ERROR(Annotate(AppendDocuments(text, stream), name));
-  }
-  return absl::OkStatus();
-}
 
 // Cuts the end of `train` off into `valid`.
 absl::Status CutValid(double fraction, std::string* train, std::string* valid) {
@@ -147,50 +112,21 @@ absl::Status CutValid(double fraction, std::string* train, std::string* valid) {
 
 absl::StatusOr<std::unique_ptr<Task>> CreateText(const nlohmann::json& spec,
                                                  const TaskOptions& options) {
-  JsonReader reader(spec, options.path);
-  reader.String("task", "text");
-  Parameters p;
-  p.length = reader.Int("length", 256, 1, kMaxLength);
-  p.train_files = reader.Strings("train_files");
-  p.valid_files = reader.Strings("valid_files");
-  p.test_files = reader.Strings("test_files");
-  if (p.train_files.empty()) {
-    reader.Fail("train_files", "must name at least one file");
-  }
-  const double fraction =
-      reader.Float("valid_fraction", kDefaultValidFraction, 1e-6, 0.9);
-  if (p.valid_files.empty()) {
-    p.valid_fraction = fraction;
-  } else if (reader.Has("valid_fraction")) {
-    reader.Fail("valid_fraction", "cannot be given together with valid_files");
-  }
-  LT2_RETURN_IF_ERROR(reader.Finish());
-
-  std::string train, valid, test;
-  const absl::string_view directory = options.data_dir;
-  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.train_files, directory, &train),
-                               reader.PathOf("train_files")));
-  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.valid_files, directory, &valid),
-                               reader.PathOf("valid_files")));
-  LT2_RETURN_IF_ERROR(Annotate(ReadFiles(p.test_files, directory, &test),
-                               reader.PathOf("test_files")));
+  LT2_ASSIGN_OR_RETURN(TextSpec p, ReadTextSpec(spec, options.path));
+  if (!p.tokenizer.empty()) return CreateTokenText(p, options);
+  LT2_ASSIGN_OR_RETURN(TextStreams s, ReadStreams(p, options));
   if (p.valid_fraction > 0) {
-    LT2_RETURN_IF_ERROR(Annotate(CutValid(p.valid_fraction, &train, &valid),
-                                 reader.PathOf("valid_fraction")));
+    LT2_RETURN_IF_ERROR(Annotate(CutValid(p.valid_fraction, &s.train, &s.valid),
+                                 KeyPath(options, "valid_fraction")));
   }
-  if (static_cast<int64_t>(train.size()) <= p.length) {
-    reader.Fail("length", "must be < the bytes of training text (",
-                train.size(), "), got ", p.length);
+  if (static_cast<int64_t>(s.train.size()) <= p.length) {
+    return InvalidArgument(
+        KeyPath(options, "length"),
+        ": must be < the bytes of training text (", s.train.size(), "), got ",
+        p.length);
   }
-  if (!p.valid_files.empty() && valid.empty()) {
-    reader.Fail("valid_files", "hold no text");
-  }
-  if (!p.test_files.empty() && test.empty()) {
-    reader.Fail("test_files", "hold no text");
-  }
-  LT2_RETURN_IF_ERROR(reader.Finish());
-  return std::make_unique<Text>(std::move(p), std::move(train),
-                                std::move(valid), std::move(test));
+  return std::make_unique<Text>(std::move(p), std::move(s.train),
+                                std::move(s.valid), std::move(s.test));
 }
 
 }  // namespace lt2::tasks

@@ -1,4 +1,5 @@
-// Byte-level language modelling on text files.
+// Language modelling on text files: on bytes, as follows, or, where the spec
+// names a "tokenizer", on its tokens (token_text.h).
 //
 // The text is one stream of bytes, s[0..N), vocabulary 256. Documents (tasks/
 // text_file.h) each have a 0 byte before them, so s[0] = 0 and 0 is the

@@ -26,6 +26,12 @@ absl::StatusOr<std::vector<ItemScore>> ScoreTask(
   forward.loops = options.loops;
   std::unique_ptr<model::DecodeState> state;
   if (options.carry_state) {
+    if (!indices.empty() &&
+        task.passage(options.split, indices[0]).document >= 0) {
+      return InvalidArgument("task ", task.name(),
+                             " is scored document by document; the state "
+                             "cannot be carried from one to the next");
+    }
     LT2_ASSIGN_OR_RETURN(
         state, model::DecodeState::Create(
                    model, 1, seq * std::max<int64_t>(1, indices.size()),

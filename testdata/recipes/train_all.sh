@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Trains the checkpoints of the leaderboard, several at a time, on a GPU.
 #
-#   train_all.sh TRAIN OUT [FAMILY/MODEL...]     default: all of list.txt
+#   train_all.sh TRAIN OUT [FAMILY/MODEL...]     default: all of the list
 #
 # TRAIN is the program //tools:train; OUT gets a folder for each run. A run
 # that is already finished is left alone; an interrupted one is resumed, so the
 # same command continues where it stopped. Environment:
+#   LIST       the list of runs (list.txt)
 #   JOBS       runs at a time on each GPU (6)
 #   GPUS       their number (1)
 #   DEVICE     cuda or cpu (cuda)
@@ -43,13 +44,14 @@ one() { # gpu-slot family/model overrides...
 }
 export -f one
 
-# list.txt: FAMILY/MODEL and its --set assignments, one run a line.
+# The list: FAMILY/MODEL and its --set assignments, one run a line.
+list="$here/${LIST:-list.txt}"
 selected() {
   if [ $# -eq 0 ]; then
-    grep -v -e '^#' -e '^$' "$here/list.txt"
+    grep -v -e '^#' -e '^$' "$list"
   else
     local run
-    for run in "$@"; do grep "^$run\( \|$\)" "$here/list.txt"; done
+    for run in "$@"; do grep "^$run\( \|$\)" "$list"; done
   fi
 }
 number=0

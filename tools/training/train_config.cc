@@ -36,6 +36,9 @@ void ReadTrain(JsonReader r, TrainConfig* c) {
   c->log_every = r.Int("log_every", c->log_every, 1);
   c->eval_every = r.Int("eval_every", c->eval_every, 0);
   c->eval_examples = r.Int("eval_examples", c->eval_examples, 1);
+  c->final_eval_examples =
+      r.Int("final_eval_examples", c->final_eval_examples, 0);
+  c->cooldown_seconds = r.Float("cooldown_seconds", 0, 0, 1e9);
   c->confirm_examples = r.Int("confirm_examples", c->confirm_examples, 0);
   c->test_examples = r.Int("test_examples", c->test_examples, 1);
   c->checkpoint_every = r.Int("checkpoint_every", c->checkpoint_every, 0);

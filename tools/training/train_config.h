@@ -53,12 +53,17 @@ struct TrainConfig {
   int64_t log_every = 1;
   int64_t eval_every = 0;  // 0: at the end only
   int64_t eval_examples = 256;
-  int64_t confirm_examples = 0;  // 0: eval_examples decide
-  int64_t test_examples = 1000;  // of each test
-  int64_t checkpoint_every = 0;  // 0: at the end only
-  double stop_at = 2;            // accuracy that ends the run early
+  int64_t final_eval_examples = 0;  // of the last evaluation; 0: eval_examples
+  int64_t confirm_examples = 0;     // 0: eval_examples decide
+  int64_t test_examples = 1000;     // of each test
+  int64_t checkpoint_every = 0;     // 0: at the end only
+  double stop_at = 2;               // accuracy that ends the run early
   double advance_at = 0.9;
   int64_t stage_steps = 100000;
+  // With a time limit: over the last so many seconds before it, the rate is
+  // also multiplied by the share of them that is left. A run that is cut off
+  // has cooled down then. 0: no such thing.
+  double cooldown_seconds = 0;
 
   // Examples of a batch of a stage: `batch`, or more if as many examples of
   // its length are needed for batch_tokens. Early stages of a curriculum have

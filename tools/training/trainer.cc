@@ -2,12 +2,14 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "evals/scoring/task_score.h"
+#include "evals/scoring/text_score.h"
 #include "model/io/atomic_file.h"
 #include "model/looped/accounting.h"
 #include "model/training/checkpoint.h"
@@ -90,14 +92,17 @@ class Run {
   absl::Status Step();
   // The validation examples [first, first + count) of the stage's task, or
   // test examples of another one.
-  absl::StatusOr<evals::TaskTotals> Score(const tasks::Task& task,
-                                          tasks::Split split, int64_t first,
-                                          int64_t count);
-  absl::Status Evaluate();
+  absl::StatusOr<std::vector<evals::ItemScore>> Score(const tasks::Task& task,
+                                                      tasks::Split split,
+                                                      int64_t first,
+                                                      int64_t count);
+  absl::Status Evaluate(int64_t count);
+  double Rate() const;
   // If the last evaluation reached `threshold`: the accuracy on further
   // examples takes its place, if the configuration wants that.
   absl::Status Confirm(double threshold);
-  absl::Status LogEvaluation(const evals::TaskTotals& total, bool confirming);
+  absl::Status LogEvaluation(const std::vector<evals::ItemScore>& items,
+                             bool confirming);
   absl::Status AdvanceCurriculum();
   absl::Status End(const std::string& reason);
   absl::Status RunTests();
@@ -122,7 +127,7 @@ class Run {
   State state_;
   int64_t seq_ = 0, batch_ = 0;  // of the stage
   double step_flops_ = 0, peak_ = 0;
-  double loss_ = 0;
+  double loss_ = 0, bits_per_byte_ = 0;
   int64_t first_step_ = 0;  // of this process
   Clock::time_point start_;
 };
@@ -209,10 +214,17 @@ void Run::StartStage() {
   }
 }
 
+double Run::Rate() const {
+  const double lr = model::LearningRate(config_.schedule, state_.step);
+  if (options_.time_limit <= 0 || config_.cooldown_seconds <= 0) return lr;
+  const double left = options_.time_limit - Since(start_);
+  return lr * std::clamp(left / config_.cooldown_seconds, 0.0, 1.0);
+}
+
 absl::Status Run::Step() {
   const Clock::time_point start = Clock::now();
   LT2_ASSIGN_OR_RETURN(const tasks::Batch batch, data_->Next());
-  const double lr = model::LearningRate(config_.schedule, state_.step);
+  const double lr = Rate();
   const auto metrics = step_->Run(batch_, seq_, batch.inputs, batch.targets, lr,
                                   state_.step + 1);
   if (!metrics.ok()) return metrics.status();
@@ -250,9 +262,8 @@ absl::Status Run::Step() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<evals::TaskTotals> Run::Score(const tasks::Task& task,
-                                             tasks::Split split, int64_t first,
-                                             int64_t count) {
+absl::StatusOr<std::vector<evals::ItemScore>> Run::Score(
+    const tasks::Task& task, tasks::Split split, int64_t first, int64_t count) {
   const int64_t available = task.num_examples(split);
   if (available >= 0) {
     count = std::min(count, std::max<int64_t>(0, available - first));
@@ -263,13 +274,12 @@ absl::StatusOr<evals::TaskTotals> Run::Score(const tasks::Task& task,
   score.batch = std::max<int64_t>(1, std::min(config_.batch, count));
   std::vector<int64_t> indices(count);
   std::iota(indices.begin(), indices.end(), first);
-  LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
-                       evals::ScoreTask(*model_, task, indices, score));
-  return evals::Total(items);
+  return evals::ScoreTask(*model_, task, indices, score);
 }
 
-absl::Status Run::LogEvaluation(const evals::TaskTotals& total,
+absl::Status Run::LogEvaluation(const std::vector<evals::ItemScore>& items,
                                 bool confirming) {
+  const evals::TaskTotals total = evals::Total(items);
   state_.accuracy = total.accuracy();
   state_.valid_loss = total.loss();
   Tell(absl::StrFormat(
@@ -283,26 +293,34 @@ absl::Status Run::LogEvaluation(const evals::TaskTotals& total,
                          {"sequence_accuracy", total.sequence_accuracy()},
                          {"examples", total.items}};
   if (confirming) line["confirming"] = true;
+  LT2_ASSIGN_OR_RETURN(const absl::optional<evals::TextScore> text,
+                       evals::ScoreText(task(), tasks::Split::kValid, items));
+  if (text.has_value()) {
+    line.update(text->ToJson());
+    bits_per_byte_ = text->bits_per_byte.estimate;
+    Tell(absl::StrFormat("  %.4f bits per byte [%.4f, %.4f] of %d documents",
+                         bits_per_byte_, text->bits_per_byte.low,
+                         text->bits_per_byte.high, text->bytes.size()));
+  }
   return log_->Write(line);
 }
 
-absl::Status Run::Evaluate() {
-  LT2_ASSIGN_OR_RETURN(
-      const evals::TaskTotals total,
-      Score(task(), tasks::Split::kValid, 0, config_.eval_examples));
+absl::Status Run::Evaluate(int64_t count) {
+  LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
+                       Score(task(), tasks::Split::kValid, 0, count));
   state_.evaluated_step = state_.step;
-  return LogEvaluation(total, /*confirming=*/false);
+  return LogEvaluation(items, /*confirming=*/false);
 }
 
 absl::Status Run::Confirm(double threshold) {
   if (state_.accuracy < threshold || config_.confirm_examples == 0) {
     return absl::OkStatus();
   }
-  LT2_ASSIGN_OR_RETURN(const evals::TaskTotals total,
+  LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
                        Score(task(), tasks::Split::kValid,
                              config_.eval_examples, config_.confirm_examples));
-  if (total.items == 0) return absl::OkStatus();  // no further ones
-  return LogEvaluation(total, /*confirming=*/true);
+  if (items.empty()) return absl::OkStatus();  // no further ones
+  return LogEvaluation(items, /*confirming=*/true);
 }
 
 absl::Status Run::End(const std::string& reason) {
@@ -329,9 +347,10 @@ absl::Status Run::AdvanceCurriculum() {
 
 absl::Status Run::RunTests() {
   for (size_t i = 0; i < config_.tests.size(); ++i) {
-    LT2_ASSIGN_OR_RETURN(const evals::TaskTotals total,
+    LT2_ASSIGN_OR_RETURN(const std::vector<evals::ItemScore> items,
                          Score(*config_.tests[i], tasks::Split::kTest, 0,
                                config_.test_examples));
+    const evals::TaskTotals total = evals::Total(items);
     Tell(absl::StrFormat("  test %d: loss %.4f  accuracy %.4f", i + 1,
                          total.loss(), total.accuracy()));
     LT2_RETURN_IF_ERROR(
@@ -367,7 +386,7 @@ absl::StatusOr<RunResult> Run::Execute() {
     }
     LT2_RETURN_IF_ERROR(Step());
     if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
-      LT2_RETURN_IF_ERROR(Evaluate());
+      LT2_RETURN_IF_ERROR(Evaluate(config_.eval_examples));
       const double advance_at = curriculum ? config_.advance_at : 2;
       LT2_RETURN_IF_ERROR(Confirm(std::min(config_.stop_at, advance_at)));
       if (state_.accuracy >= advance_at) {
@@ -390,8 +409,10 @@ absl::StatusOr<RunResult> Run::Execute() {
   }
   RunResult result;
   result.finished = state_.done || state_.step >= config_.steps;
-  if (result.finished && state_.evaluated_step != state_.step) {
-    LT2_RETURN_IF_ERROR(Evaluate());
+  const int64_t last = config_.final_eval_examples;
+  if (result.finished &&
+      (state_.evaluated_step != state_.step || (last > 0 && !state_.tested))) {
+    LT2_RETURN_IF_ERROR(Evaluate(last > 0 ? last : config_.eval_examples));
   }
   if (result.finished && !state_.tested) LT2_RETURN_IF_ERROR(RunTests());
   LT2_RETURN_IF_ERROR(Save());
@@ -412,6 +433,7 @@ absl::StatusOr<RunResult> Run::Execute() {
   result.loss = loss_;
   result.accuracy = state_.accuracy;
   result.valid_loss = state_.valid_loss;
+  result.bits_per_byte = bits_per_byte_;
   return result;
 }
 

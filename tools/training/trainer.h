@@ -42,6 +42,7 @@ struct RunResult {
   double loss = 0;        // of the last step
   double accuracy = 0;    // of the last evaluation
   double valid_loss = 0;
+  double bits_per_byte = 0;  // of text by tokens
 };
 
 absl::StatusOr<RunResult> Train(const TrainConfig& config,
