@@ -7,6 +7,50 @@ namespace {
 
 constexpr int64_t kMaxExtent = int64_t{1} << 24;
 
+using ExitRule = ModelConfig::ExitRule;
+using CacheSharing = ModelConfig::CacheSharing;
+
+const std::vector<std::pair<std::string, ExitRule>>& ExitRules() {
+  static const auto& names = *new std::vector<std::pair<std::string, ExitRule>>{
+      {"last", ExitRule::kLast},
+      {"threshold", ExitRule::kThreshold},
+      {"weighted", ExitRule::kWeighted}};
+  return names;
+}
+
+const std::vector<std::pair<std::string, CacheSharing>>& CacheSharings() {
+  static const auto& names =
+      *new std::vector<std::pair<std::string, CacheSharing>>{
+          {"none", CacheSharing::kNone},
+          {"first", CacheSharing::kFirst},
+          {"last", CacheSharing::kLast}};
+  return names;
+}
+
+template <typename E>
+std::string NameOf(E value,
+                   const std::vector<std::pair<std::string, E>>& names) {
+  for (const auto& [name, v] : names) {
+    if (v == value) return name;
+  }
+  return "";
+}
+
+// Written only where they are not the default, so that configurations from
+// before these keys stay what they were.
+void WriteOuroKeys(const ModelConfig& c, nlohmann::json* out) {
+  if (c.sandwich_norm) (*out)["sandwich_norm"] = true;
+  if (c.loop_norm) (*out)["loop_norm"] = true;
+  if (c.exit_gate) (*out)["exit_gate"] = true;
+  if (c.exit_rule != ExitRule::kLast) {
+    (*out)["exit_rule"] = NameOf(c.exit_rule, ExitRules());
+  }
+  if (c.exit_threshold != 1) (*out)["exit_threshold"] = c.exit_threshold;
+  if (c.cache_sharing != CacheSharing::kNone) {
+    (*out)["cache_sharing"] = NameOf(c.cache_sharing, CacheSharings());
+  }
+}
+
 }  // namespace
 
 int64_t FfnHidden(int64_t dim, double multiplier, int64_t multiple_of) {
@@ -50,6 +94,13 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
       {{"interleaved", kernels::RopeLayout::kInterleaved},
        {"half_split", kernels::RopeLayout::kHalfSplit}});
   c.weight_tying = r.Bool("weight_tying", c.weight_tying);
+  c.sandwich_norm = r.Bool("sandwich_norm", c.sandwich_norm);
+  c.loop_norm = r.Bool("loop_norm", c.loop_norm);
+  c.exit_gate = r.Bool("exit_gate", c.exit_gate);
+  c.exit_rule = r.Enum<ExitRule>("exit_rule", c.exit_rule, ExitRules());
+  c.exit_threshold = r.Float("exit_threshold", c.exit_threshold, 0, 1e6);
+  c.cache_sharing =
+      r.Enum<CacheSharing>("cache_sharing", c.cache_sharing, CacheSharings());
   if (r.status().ok() && c.dim % c.n_heads != 0) {
     r.Fail("n_heads", absl::StrCat(c.n_heads, " does not divide dim ", c.dim));
   }
@@ -67,6 +118,11 @@ absl::StatusOr<ModelConfig> ModelConfig::FromJson(const nlohmann::json& json,
   if (c.use_rope && c.head_dim() % 2 != 0) {
     return fail("dim", absl::StrCat("head dimension ", c.head_dim(),
                                     " is odd, which rope cannot rotate"));
+  }
+  if (c.exit_rule != ExitRule::kLast && !c.exit_gate) {
+    return fail("exit_rule",
+                absl::StrCat("'", NameOf(c.exit_rule, ExitRules()),
+                             "' needs the gate: set exit_gate to true"));
   }
   const auto layers =
       LayerPattern::Parse(c.layer_pattern, c.n_layers, c.loop_count);
@@ -108,6 +164,7 @@ nlohmann::json ModelConfig::ToJson() const {
                           : "half_split"},
       {"weight_tying", weight_tying},
   };
+  WriteOuroKeys(*this, &out);
   Write(&out);
   return out;
 }

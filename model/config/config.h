@@ -49,6 +49,19 @@ struct ModelConfig : MixerConfigs {
   kernels::RopeLayout rope_layout = kernels::RopeLayout::kInterleaved;
   bool weight_tying = true;
 
+  // Looped models after Ouro (paper.md 4.3 to 4.8).
+  bool sandwich_norm = false;  // a second norm behind each mixer and FFN
+  bool loop_norm = false;      // the last norm after every loop
+  bool exit_gate = false;      // a gate that says after which loop to leave
+  // Whose state the logits are of, at inference: the last loop's, the one that
+  // the gate chooses for each token, or the mean by the gate's probabilities.
+  enum class ExitRule { kLast, kThreshold, kWeighted };
+  ExitRule exit_rule = ExitRule::kLast;
+  double exit_threshold = 1;
+  // Decoding with one cache of keys and values for all loops of a layer.
+  enum class CacheSharing { kNone, kFirst, kLast };
+  CacheSharing cache_sharing = CacheSharing::kNone;
+
   int64_t head_dim() const { return dim / n_heads; }
   LayerPattern Layers() const;
   AttentionPattern Windows() const;

@@ -1,6 +1,8 @@
 #include "model/looped/accounting.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "model/looped/layer_mixers.h"
 #include "model/mixers/mixer.h"
@@ -76,6 +78,31 @@ class Plan {
   std::vector<LayerMixers> layers_;
 };
 
+// Norms of a block.
+int64_t BlockNorms(const ModelConfig& config) {
+  return (config.use_ffn ? 2 : 1) * (config.sandwich_norm ? 2 : 1);
+}
+
+// Weights that an inference reads to decide after which loop to leave.
+int64_t ExitWeights(const ModelConfig& config) {
+  return config.exit_rule != ModelConfig::ExitRule::kLast ? config.dim : 0;
+}
+
+// Tells which slots of a pass have a state of their own (cache_sharing).
+class Owners {
+ public:
+  explicit Owners(const ModelConfig& config)
+      : sharing_(config.cache_sharing != ModelConfig::CacheSharing::kNone) {}
+  bool Owns(const Mixer& mixer, int64_t window) {
+    return !sharing_ || !mixer.SharesCache() ||
+           seen_.insert({&mixer, window}).second;
+  }
+
+ private:
+  const bool sharing_;
+  std::set<std::pair<const Mixer*, int64_t>> seen_;
+};
+
 int64_t FfnParameters(const ModelConfig& config) {
   return config.use_ffn ? 3 * config.dim * config.ffn_hidden : 0;
 }
@@ -90,8 +117,9 @@ absl::StatusOr<ModelCost> Cost(const ModelConfig& config, int64_t seq,
   ModelCost cost;
   cost.embedding_parameters = config.weight_tying ? table : 2 * table;
   cost.ffn_parameters = config.n_layers * ffn;
-  cost.norm_parameters = (1 + config.n_layers * (config.use_ffn ? 2 : 1)) * dim;
+  cost.norm_parameters = (1 + config.n_layers * BlockNorms(config)) * dim;
   if (config.use_residual) cost.norm_parameters += config.loop_count * dim;
+  if (config.exit_gate) cost.norm_parameters += dim + 1;
   for (const LayerMixers& layer : plan.layers()) {
     for (size_t i = 0; i < layer.mixers.size(); ++i) {
       if (layer.owner[i] != i) continue;
@@ -102,9 +130,12 @@ absl::StatusOr<ModelCost> Cost(const ModelConfig& config, int64_t seq,
                     cost.ffn_parameters + cost.norm_parameters;
   cost.passes = config.inference_passes();
   for (int64_t pass = 0; pass < cost.passes; ++pass) {
+    Owners owners(config);
+    cost.flops += 2 * plan.loops() * ExitWeights(config) * seq;
     plan.ForEach(pass, [&](size_t, const std::string&, const Mixer& mixer,
                            int64_t window) {
       cost.flops += mixer.Flops(seq, window) + 2 * ffn * seq;
+      if (!owners.Owns(mixer, window)) return;
       cost.state_bytes += mixer.StateBytes(seq, window, activation);
       cost.fixed_state_bytes += FixedBytes(mixer, window, activation);
       cost.growth_bytes += Growth(mixer, window, activation);
@@ -128,11 +159,14 @@ absl::StatusOr<DecodeCost> CostOfDecoding(const ModelConfig& config,
           cost.flops += mixer.Flops(tokens, window) -
                         mixer.Flops(tokens - 1, window) + 2 * ffn;
           cost.weight_bytes += WeightBytes(mixer, activation) + width * ffn +
-                               4 * (config.use_ffn ? 2 : 1) * dim;
+                               4 * BlockNorms(config) * dim;
           cost.state_bytes += mixer.DecodeBytes(tokens, window, activation);
         });
     cost.flops += 2 * table;
-    cost.weight_bytes += width * table + 4 * dim;
+    const int64_t norms = config.loop_norm ? plan.loops() : 1;
+    const int64_t exit = plan.loops() * ExitWeights(config);
+    cost.flops += 2 * exit;
+    cost.weight_bytes += width * (table + exit) + 4 * norms * dim;
     if (config.use_residual) cost.weight_bytes += 4 * plan.loops() * dim;
   }
   return cost;

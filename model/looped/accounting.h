@@ -21,7 +21,7 @@ struct ModelCost {
   int64_t embedding_parameters = 0;  // embedding and output tables
   int64_t mixer_parameters = 0;
   int64_t ffn_parameters = 0;
-  int64_t norm_parameters = 0;  // and loop gates
+  int64_t norm_parameters = 0;  // and gates of loops and exits
 
   // Passes that one inference takes (random patterns); flops, state_bytes and
   // growth_bytes are of all of them.
@@ -74,7 +74,8 @@ struct SlotKind {
   int64_t slots = 0;       // how many, of one pass
   int64_t layers = 0;      // with at least one of them
   int64_t parameters = 0;  // of one mixer
-  // Of one slot and sequence; as in ModelCost.
+  // Of one slot and sequence; as in ModelCost. (With cache_sharing the slots of
+  // a layer share one state, which ModelCost counts once.)
   int64_t flops = 0, state_bytes = 0, fixed_state_bytes = 0;
   double growth_bytes = 0;
 };

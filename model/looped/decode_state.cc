@@ -14,7 +14,7 @@ absl::StatusOr<std::unique_ptr<DecodeState>> DecodeState::Create(
   auto state = std::unique_ptr<DecodeState>(new DecodeState());
   state->batch_ = batch;
   state->capacity_ = capacity;
-  state->loops_ = loops > 0 ? loops : model.config().loop_count;
+  state->loops_ = loops > 0 ? loops : model.default_loops();
   state->passes_ = model.config().inference_passes();
   state->n_slots_ = state->loops_ * model.config().n_layers;
   for (int64_t pass = 0; pass < state->passes_; ++pass) {
@@ -23,9 +23,31 @@ absl::StatusOr<std::unique_ptr<DecodeState>> DecodeState::Create(
     }
   }
   state->states_.resize(state->slots_.size());
+  using CacheSharing = ModelConfig::CacheSharing;
+  const CacheSharing sharing = model.config().cache_sharing;
   for (size_t i = 0; i < state->slots_.size(); ++i) {
     const LoopedModel::Slot& slot = state->slots_[i];
     state->bounded_ |= slot.mixer->Grows(slot.window);
+    size_t owner = i;
+    if (sharing != CacheSharing::kNone && slot.mixer->SharesCache()) {
+      // The same layer in the earlier loops of the same pass.
+      const size_t layers = model.config().n_layers;
+      const size_t first = i / state->n_slots_ * state->n_slots_;
+      for (size_t j = first + (i - first) % layers; j < i; j += layers) {
+        if (state->slots_[j].mixer == slot.mixer &&
+            state->slots_[j].window == slot.window) {
+          owner = j;
+          break;
+        }
+      }
+    }
+    state->owner_.push_back(owner);
+    state->append_.push_back(owner == i || sharing == CacheSharing::kLast);
+    if (owner != i) {
+      state->shares_ = true;
+      state->states_[i] = state->states_[owner];  // tensors are handles
+      continue;
+    }
     LT2_RETURN_IF_ERROR(slot.mixer->InitState(ctx, batch, capacity, slot.window,
                                               model.activation(),
                                               &state->states_[i]));
@@ -37,7 +59,9 @@ absl::StatusOr<std::unique_ptr<DecodeState>> DecodeState::Create(
 
 int64_t DecodeState::bytes() const {
   int64_t sum = 0;
-  for (const MixerState& s : states_) sum += s.bytes();
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (owner_[i] == i) sum += states_[i].bytes();
+  }
   return sum;
 }
 
@@ -51,8 +75,8 @@ absl::Status DecodeState::CheckRoom(int64_t tokens) const {
 }
 
 absl::Status DecodeState::SetPosition(Context& ctx, int64_t position) {
-  LT2_CHECK(position >= 0 && (!bounded_ || position <= capacity_),
-            "position ", position, ", capacity ", capacity_);
+  LT2_CHECK(position >= 0 && (!bounded_ || position <= capacity_), "position ",
+            position, ", capacity ", capacity_);
   const std::vector<int32_t> lengths(batch_, static_cast<int32_t>(position));
   LT2_RETURN_IF_ERROR(ctx.CopyFromHost(lengths.data(), &lengths_));
   position_ = position;
@@ -60,6 +84,13 @@ absl::Status DecodeState::SetPosition(Context& ctx, int64_t position) {
 }
 
 absl::Status DecodeState::Begin(Context& ctx, int64_t tokens) {
+  if (shares_ && position_ > 0 && tokens != 1) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "with cache_sharing a prompt is one piece, then tokens come one at a "
+        "time; got ",
+        tokens, " tokens at position ", position_,
+        "; set cache_sharing to \"none\" for prompts in pieces"));
+  }
   LT2_RETURN_IF_ERROR(CheckRoom(tokens));
   LT2_RETURN_IF_ERROR(ctx.Copy(lengths_, &next_lengths_));
   return kernels::AdvanceLengths(ctx, tokens, &next_lengths_);
@@ -75,6 +106,7 @@ MixerCall DecodeState::Call(int64_t pass, int64_t slot) {
   MixerCall call;
   call.window = slots_[i].window;
   call.state = &states_[i];
+  call.append = append_[i];
   call.position.host = position_;
   call.position.device = lengths_;
   call.lengths = lengths_;

@@ -38,24 +38,34 @@ float Draw(const DeclaredParameter& p, Philox& rng) {
   return 0;
 }
 
+constexpr int64_t kBlock = 4096;  // a stream of its own for each block
+
+// Blocks [first, last) of a parameter's values.
+void FillBlocks(const DeclaredParameter& p, uint64_t seed, int64_t first,
+                int64_t last, std::vector<float>* values) {
+  const uint64_t stream = Fnv1a(p.name);
+  const int64_t n = static_cast<int64_t>(values->size());
+  for (int64_t block = first; block < last; ++block) {
+    Philox rng(seed, stream, static_cast<uint32_t>(block));
+    for (int64_t i = block * kBlock; i < std::min(n, (block + 1) * kBlock);
+         ++i) {
+      (*values)[i] = Draw(p, rng);
+    }
+  }
+}
+
+int64_t BlocksOf(int64_t values) { return (values + kBlock - 1) / kBlock; }
+
 }  // namespace
 
 std::vector<float> InitialValues(const DeclaredParameter& p, uint64_t seed) {
-  constexpr int64_t kBlock = 4096;  // a stream of its own for each block
   std::vector<float> values(p.shape.numel());
-  const uint64_t stream = Fnv1a(p.name);
-  const int64_t n = static_cast<int64_t>(values.size());
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    Philox rng(seed, stream, static_cast<uint32_t>(begin / kBlock));
-    for (int64_t i = begin; i < std::min(n, begin + kBlock); ++i) {
-      values[i] = Draw(p, rng);
-    }
-  }
+  FillBlocks(p, seed, 0, BlocksOf(p.shape.numel()), &values);
   return values;
 }
 
-absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
-                         DType matrices, DeclaredParameter* p) {
+absl::Status Materialize(Context& ctx, absl::optional<uint64_t> seed,
+                         bool training, DType matrices, DeclaredParameter* p) {
   LT2_ASSIGN_OR_RETURN(p->value, ctx.Empty(DType::kF32, p->shape));
   p->compute = p->value;
   if (matrices == DType::kBF16 && p->shape.rank() == 2) {
@@ -64,7 +74,13 @@ absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
   if (training) {
     LT2_ASSIGN_OR_RETURN(p->grad, ctx.Zeros(DType::kF32, p->shape));
   }
-  return SetValues(ctx, InitialValues(*p, seed), p);
+  if (!seed.has_value()) return absl::OkStatus();
+  std::vector<float> values(p->shape.numel());
+  ctx.ParallelFor(BlocksOf(p->shape.numel()), 1,
+                  [&](int64_t first, int64_t last) {
+                    FillBlocks(*p, *seed, first, last, &values);
+                  });
+  return SetValues(ctx, values, p);
 }
 
 absl::Status SetValues(Context& ctx, absl::Span<const float> values,

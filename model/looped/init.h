@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/optional.h"
 #include "kernels/core/context.h"
 #include "model/mixers/mixer.h"
 
@@ -20,9 +21,10 @@ std::vector<float> InitialValues(const DeclaredParameter& parameter,
 
 // Allocates value and compute (and a zero grad if `training`) on ctx's device.
 // `matrices` is what matrices compute in: f32, or bf16, a copy; all else
-// computes in f32.
-absl::Status Materialize(Context& ctx, uint64_t seed, bool training,
-                         DType matrices, DeclaredParameter* parameter);
+// computes in f32. Without a seed the values are left for somebody else to set.
+absl::Status Materialize(Context& ctx, absl::optional<uint64_t> seed,
+                         bool training, DType matrices,
+                         DeclaredParameter* parameter);
 
 // Replaces the values and refreshes the compute copy.
 absl::Status SetValues(Context& ctx, absl::Span<const float> values,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/activation/activation.h"
+#include "kernels/exit_gate/exit_gate.h"
 #include "model/looped/init.h"
 
 namespace lt2::model {
@@ -32,6 +33,11 @@ absl::Status LoopedModel::Declare() {
     LT2_ASSIGN_OR_RETURN(block->mixers,
                          LayerMixers::Create(config_, layers_, i));
     DeclareMixers(prefix + "attention.", block->mixers);
+    if (config_.sandwich_norm) {
+      block->mixer_norm_2.Declare(prefix + "attention_norm_2.weight", {dim},
+                                  Init::kOnes);
+      add(block->mixer_norm_2);
+    }
     if (config_.use_ffn) {
       const std::string ffn = prefix + "feed_forward.";
       block->ffn_norm.Declare(prefix + "ffn_norm.weight", {dim}, Init::kOnes);
@@ -41,6 +47,11 @@ absl::Status LoopedModel::Declare() {
       for (DeclaredParameter* p :
            {&block->ffn_norm, &block->w1, &block->w3, &block->w2}) {
         add(*p);
+      }
+      if (config_.sandwich_norm) {
+        block->ffn_norm_2.Declare(prefix + "ffn_norm_2.weight", {dim},
+                                  Init::kOnes);
+        add(block->ffn_norm_2);
       }
     }
     blocks_.push_back(std::move(block));
@@ -60,6 +71,12 @@ absl::Status LoopedModel::Declare() {
     output_.Declare("output.weight", {config_.vocab_size, dim},
                     Init::kTruncatedNormal, std, /*takes_decay=*/true);
     add(output_);
+  }
+  if (config_.exit_gate) {
+    exit_weight_.DeclareProjection("exit_gate.weight", 1, dim, dim);
+    exit_bias_.Declare("exit_gate.bias", {1}, Init::kZeros);
+    add(exit_weight_);
+    add(exit_bias_);
   }
   return absl::OkStatus();
 }
@@ -86,8 +103,8 @@ void LoopedModel::DeclareMixers(const std::string& prefix,
 }
 
 absl::StatusOr<std::unique_ptr<LoopedModel>> LoopedModel::Create(
-    Context& ctx, const ModelConfig& config, uint64_t seed, bool training,
-    absl::optional<DType> activation) {
+    Context& ctx, const ModelConfig& config, absl::optional<uint64_t> seed,
+    bool training, absl::optional<DType> activation) {
   const DType type =
       activation.value_or(ctx.is_cuda() ? DType::kBF16 : DType::kF32);
   auto model = std::unique_ptr<LoopedModel>(new LoopedModel(ctx, config, type));
@@ -102,6 +119,18 @@ absl::StatusOr<std::unique_ptr<LoopedModel>> LoopedModel::Create(
     *user = *owner;
   }
   return model;
+}
+
+absl::StatusOr<std::vector<DeclaredParameter>> LoopedModel::Declarations(
+    Context& ctx, const ModelConfig& config) {
+  LoopedModel model(ctx, config, DType::kF32);
+  LT2_RETURN_IF_ERROR(model.Declare());
+  std::vector<DeclaredParameter> all;
+  for (const Parameter* p : model.parameters_) {
+    // Every parameter of a model is declared (see Declare and Mixer).
+    all.push_back(*static_cast<const DeclaredParameter*>(p));
+  }
+  return all;
 }
 
 std::vector<LoopedModel::Slot> LoopedModel::Slots(int64_t loops,
@@ -123,15 +152,20 @@ Var LoopedModel::RunBlock(Tape& tape, Block& block, const Var& h,
                           const SlotCall& slot) {
   const float eps = static_cast<float>(config_.norm_eps);
   slot.call.Observe("block_input", h);
-  const Var mixed = slot.mixer->Forward(
-      tape, RmsNorm(tape, h, block.mixer_norm, eps), slot.call);
+  Var mixed = slot.mixer->Forward(tape, RmsNorm(tape, h, block.mixer_norm, eps),
+                                  slot.call);
   slot.call.Observe("mixer_output", mixed);
+  if (config_.sandwich_norm) {
+    mixed = RmsNorm(tape, mixed, block.mixer_norm_2, eps);
+  }
   const Var y = Add(tape, h, mixed);
   if (!config_.use_ffn) return y;
   const Var n = RmsNorm(tape, y, block.ffn_norm, eps);
   const Var gated =
       SwiGlu(tape, Linear(tape, n, block.w1), Linear(tape, n, block.w3));
-  return Add(tape, y, Linear(tape, gated, block.w2));
+  Var fed = Linear(tape, gated, block.w2);
+  if (config_.sandwich_norm) fed = RmsNorm(tape, fed, block.ffn_norm_2, eps);
+  return Add(tape, y, fed);
 }
 
 Var LoopedModel::RunLoop(Tape& tape, const Var& h,
@@ -152,16 +186,83 @@ Var LoopedModel::RunLoop(Tape& tape, const Var& h,
       y = RunBlock(tape, block, y, slot);
     }
   }
-  if (!config_.use_residual) return y;
-  const int64_t gate = std::min(loop, config_.loop_count - 1);
-  return ScaledAdd(tape, y, h, *loop_gates_[gate]);
+  if (config_.use_residual) {
+    const int64_t gate = std::min(loop, config_.loop_count - 1);
+    y = ScaledAdd(tape, y, h, *loop_gates_[gate]);
+  }
+  if (!config_.loop_norm) return y;
+  return RmsNorm(tape, y, final_norm_, static_cast<float>(config_.norm_eps));
+}
+
+Var LoopedModel::Head(Tape& tape, const Var& h) {
+  if (!tape.ok()) return Var();
+  const Var normed =
+      config_.loop_norm
+          ? h
+          : RmsNorm(tape, h, final_norm_, static_cast<float>(config_.norm_eps));
+  if (!tape.ok()) return Var();
+  const int64_t rows = h.value().numel() / config_.dim;
+  return LinearF32(tape, Reshape(tape, normed, {rows, config_.dim}),
+                   config_.weight_tying ? embedding_ : output_);
+}
+
+Var LoopedModel::Leave(Tape& tape, const std::vector<Var>& states,
+                       const ForwardOptions& options) {
+  using ExitRule = ModelConfig::ExitRule;
+  const int64_t loops = static_cast<int64_t>(states.size());
+  const ExitRule rule = options.exit_rule.value_or(config_.exit_rule);
+  const bool chooses = rule != ExitRule::kLast;
+  if (chooses && !config_.exit_gate) {
+    return tape.Fail(InvalidArgument(
+        "exit_rule: this model has no exit gate; only \"last\" can be asked"));
+  }
+  if (!chooses && !options.observer) return states.back();
+  if (!tape.ok()) return Var();
+  const int64_t n = states.back().value().numel() / config_.dim;
+  absl::StatusOr<Tensor> logits = ctx_.Empty(DType::kF32, {loops, n});
+  if (!logits.ok()) return tape.Fail(logits.status());
+  for (int64_t t = 0; t < loops; ++t) {
+    const Var rows = Reshape(tape, states[t], {n, config_.dim});
+    const Var z =
+        AddBias(tape, LinearF32(tape, rows, exit_weight_), exit_bias_);
+    if (!tape.ok()) return Var();
+    if (options.observer) options.observer(t + 1, -1, "exit_logit", z);
+    Tensor slice = logits->Slice(t, t + 1).Reshape({n, 1});
+    const absl::Status copied = ctx_.Copy(z.value(), &slice);
+    if (!copied.ok()) return tape.Fail(copied);
+  }
+  if (!chooses) return states.back();
+  kernels::ExitGateArgs args;
+  args.logits = *logits;
+  args.threshold = static_cast<float>(
+      options.exit_threshold.value_or(config_.exit_threshold));
+  args.kind = rule == ExitRule::kWeighted ? kernels::ExitWeight::kWeighted
+                                          : kernels::ExitWeight::kThreshold;
+  kernels::ExitGateResults exit;
+  const absl::Status status = kernels::ExitGate(ctx_, args, &exit);
+  if (!status.ok()) return tape.Fail(status);
+  if (options.observer) {
+    options.observer(loops, -1, "exit_probability",
+                     tape.Constant(exit.probability));
+    options.observer(loops, -1, "exit_step", tape.Constant(exit.step));
+  }
+  // The head is linear: the logits' mean is the head of the states' mean. With
+  // weights 0 and 1 the sum is one state, to the bit.
+  Var sum;
+  for (int64_t t = 0; t < loops; ++t) {
+    const Var weight = tape.Constant(exit.weight.Slice(t, t + 1).Reshape({n}));
+    const Var term =
+        ScaleRows(tape, Reshape(tape, states[t], {n, config_.dim}), weight);
+    sum = t == 0 ? term : Add(tape, sum, term);
+  }
+  return sum;
 }
 
 Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
                       const ForwardOptions& options, int64_t pass) {
   if (!tape.ok()) return Var();
   DecodeState* state = options.state;
-  int64_t loops = options.loops > 0 ? options.loops : config_.loop_count;
+  int64_t loops = options.loops > 0 ? options.loops : default_loops_;
   std::vector<SlotCall> slots;
   if (state != nullptr) {
     loops = state->loops();
@@ -191,6 +292,11 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
   Var h = options.embedded.defined() ? options.embedded
                                      : Embedding(tape, ids, embedding_);
   if (observer && tape.ok()) observer(0, -1, "h", h);
+  const bool leaves = !tape.recording() &&
+                      (config_.exit_gate || options.exit_rule.value_or(
+                                                ModelConfig::ExitRule::kLast) !=
+                                                ModelConfig::ExitRule::kLast);
+  std::vector<Var> states;
   for (int64_t loop = 0; loop < loops; ++loop) {
     if (options.recompute == Recompute::kLoops) {
       h = Checkpoint(
@@ -203,11 +309,9 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
       h = RunLoop(tape, h, slots, loop, options.recompute);
     }
     if (observer && tape.ok()) observer(loop + 1, -1, "h", h);
+    if (leaves) states.push_back(h);
   }
-  h = RmsNorm(tape, h, final_norm_, static_cast<float>(config_.norm_eps));
-  if (!tape.ok()) return Var();
-  const Var rows = Reshape(tape, h, {ids.numel(), config_.dim});
-  return LinearF32(tape, rows, config_.weight_tying ? embedding_ : output_);
+  return Head(tape, leaves && tape.ok() ? Leave(tape, states, options) : h);
 }
 
 Var LoopedModel::Logits(Tape& tape, const Tensor& ids,

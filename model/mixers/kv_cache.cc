@@ -87,17 +87,21 @@ Var RingAttention(Tape& tape, const Var& q, const Var& k, const Var& v,
           ctx, {q.value(), all_k, all_v, scale, window}, &r));
       o = r.o;
     }
-    const int64_t kept = std::min(seq, capacity);
-    Tensor slots = call.lengths;
-    if (kept < seq) {
-      LT2_ASSIGN_OR_RETURN(slots, ctx.Empty(DType::kI32, slots.shape()));
-      LT2_RETURN_IF_ERROR(ctx.Copy(call.lengths, &slots));
-      LT2_RETURN_IF_ERROR(kernels::AdvanceLengths(ctx, seq - kept, &slots));
+    if (call.append) {
+      const int64_t kept = std::min(seq, capacity);
+      Tensor slots = call.lengths;
+      if (kept < seq) {
+        LT2_ASSIGN_OR_RETURN(slots, ctx.Empty(DType::kI32, slots.shape()));
+        LT2_RETURN_IF_ERROR(ctx.Copy(call.lengths, &slots));
+        LT2_RETURN_IF_ERROR(kernels::AdvanceLengths(ctx, seq - kept, &slots));
+      }
+      LT2_ASSIGN_OR_RETURN(Tensor new_k,
+                           Tokens(ctx, k.value(), seq - kept, seq));
+      LT2_ASSIGN_OR_RETURN(Tensor new_v,
+                           Tokens(ctx, v.value(), seq - kept, seq));
+      LT2_RETURN_IF_ERROR(
+          kernels::CacheAppend(ctx, {new_k, new_v, slots}, k_cache, v_cache));
     }
-    LT2_ASSIGN_OR_RETURN(Tensor new_k, Tokens(ctx, k.value(), seq - kept, seq));
-    LT2_ASSIGN_OR_RETURN(Tensor new_v, Tokens(ctx, v.value(), seq - kept, seq));
-    LT2_RETURN_IF_ERROR(
-        kernels::CacheAppend(ctx, {new_k, new_v, slots}, k_cache, v_cache));
     if (seq == 1) {
       LT2_RETURN_IF_ERROR(kernels::AttentionDecode(
           ctx, {q.value(), *k_cache, *v_cache, call.next_lengths, scale}, &o));

@@ -48,6 +48,9 @@ struct MixerCall {
   // While training, the number of the step, from 1 on; 0 otherwise.
   uint64_t step = 0;
   MixerState* state = nullptr;
+  // False: the state belongs to another loop, which has already taken in the
+  // tokens of x (ModelConfig::cache_sharing); only for mixers that share.
+  bool append = true;
   // With a state: where x stands.
   Position position;
   Tensor lengths;       // i32 [batch], tokens before x
@@ -93,6 +96,9 @@ class Mixer {
   // that reads a part of its cache overrides it.
   virtual int64_t DecodeBytes(int64_t tokens, int64_t window,
                               DType activation) const;
+
+  // True if the loops of a layer may use one cache when they decode.
+  virtual bool SharesCache() const { return false; }
 
   // True if the state grows with the sequence without end.
   bool Grows(int64_t window) const;

@@ -28,6 +28,7 @@ class SoftmaxAttention : public Mixer {
   int64_t Flops(int64_t seq, int64_t window) const override;
   int64_t StateBytes(int64_t tokens, int64_t window,
                      DType activation) const override;
+  bool SharesCache() const override { return true; }
 
  private:
   int64_t dim_, heads_, kv_heads_, head_dim_;
