@@ -21,20 +21,24 @@ TEST_P(EveryFormCuda, ComputesTheRecurrenceInBf16) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
   Forms(GetParam(), Gates::kInitial).Check(*ctx, DType::kBF16, {1, 2, 3, 4});
+  Forms(SelectingAll(GetParam()), Gates::kInitial)
+      .Check(*ctx, DType::kBF16, {1, 2, 3, 4});
 }
 
 TEST_P(EveryFormCuda, ComputesTheRecurrenceWithExtremeGates) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  Forms forms(GetParam(), Gates::kExtreme);
-  forms.Check(*ctx, DType::kF32, {1, 4});
-  forms.Check(*ctx, DType::kBF16, {1, 4});
+  Forms(GetParam(), Gates::kExtreme).Check(*ctx, DType::kF32, {1, 4});
+  Forms(SelectingAll(GetParam()), Gates::kExtreme)
+      .Check(*ctx, DType::kBF16, {1, 4});
 }
 
 TEST_P(EveryFormCuda, AnotherFirstTokenShows) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  Forms(GetParam(), Gates::kInitial).CheckTwinIsRefused(*ctx, DType::kBF16);
+  Forms(GetParam(), Gates::kInitial).CheckTwinIsRefused(*ctx, DType::kF32);
+  Forms(SelectingAll(GetParam()), Gates::kInitial)
+      .CheckTwinIsRefused(*ctx, DType::kBF16);
 }
 
 }  // namespace

@@ -101,6 +101,13 @@ std::vector<double> InPieces(LoopedModel& model, const Tensor& ids,
   return logits;
 }
 
+TestModel SelectingAll(TestModel kind) {
+  constexpr int64_t kAll = 256;  // more than there are tokens
+  kind.json["dsa"]["top_k"] = kAll;
+  kind.json["nsa"]["block_counts"] = kAll;
+  return kind;
+}
+
 Forms::Forms(const TestModel& kind, Gates gates)
     : kind_(kind),
       gates_(gates),
