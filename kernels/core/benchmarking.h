@@ -8,6 +8,7 @@
 #ifndef LT2_KERNELS_CORE_BENCHMARKING_H_
 #define LT2_KERNELS_CORE_BENCHMARKING_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,20 +32,31 @@ inline std::unique_ptr<Context> MakeContext(Device device) {
   return *std::move(ctx);
 }
 
-// Evenly spaced values of [low, high) in a scrambled order: timing all zeros
-// flatters some hardware.
+// Evenly spaced values of [low, high) in a scrambled order that repeats after
+// 1024: timing all zeros flatters some hardware.
 inline Tensor Fill(Context& ctx, DType dtype, const Shape& shape,
                    float low = -1, float high = 1) {
+  constexpr int64_t kPeriod = 1024;
   Tensor t = *ctx.Empty(dtype, shape);
-  std::vector<float> f32(shape.numel());
-  std::vector<BFloat16> bf16(shape.numel());
-  for (int64_t i = 0; i < shape.numel(); ++i) {
-    const float unit = static_cast<float>(i * 2654435761u % 1024) / 1024;
-    f32[i] = low + (high - low) * unit;
-    bf16[i] = ToBFloat16(f32[i]);
+  const auto fill = [&](auto convert) {
+    std::vector<decltype(convert(low))> values(shape.numel());
+    const int64_t first = std::min(kPeriod, shape.numel());
+    for (int64_t i = 0; i < first; ++i) {
+      const float unit =
+          static_cast<float>(i * 2654435761u % kPeriod) / kPeriod;
+      values[i] = convert(low + (high - low) * unit);
+    }
+    for (int64_t i = kPeriod; i < shape.numel(); i += kPeriod) {
+      std::copy_n(values.begin(), std::min(kPeriod, shape.numel() - i),
+                  values.begin() + i);
+    }
+    LT2_CHECK_OK(ctx.CopyFromHost(values.data(), &t));
+  };
+  if (dtype == DType::kBF16) {
+    fill([](float x) { return ToBFloat16(x); });
+  } else {
+    fill([](float x) { return x; });
   }
-  LT2_CHECK_OK(dtype == DType::kBF16 ? ctx.CopyFromHost(bf16.data(), &t)
-                                     : ctx.CopyFromHost(f32.data(), &t));
   return t;
 }
 inline Tensor Activations(Context& ctx, const Shape& shape) {
