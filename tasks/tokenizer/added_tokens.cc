@@ -15,7 +15,7 @@ uint64_t Edge(int32_t node, char byte) {
   return static_cast<uint64_t>(node) << 8 | static_cast<unsigned char>(byte);
 }
 
-// Rust's \w: Oniguruma's and the two joiners.
+// Rust's \w: those and the two joiners.
 bool IsWordCharacter(absl::string_view character) {
   static const RE2* const kWord =
       new RE2(absl::StrCat("[", kWordRanges, "\\x{200c}\\x{200d}]"));

@@ -350,7 +350,8 @@ class Parser {
         return std::string("\\P{Nd}");
       case 'w':
         ++at_;
-        return std::string(kWordRanges);
+        return absl::StrCat(kWordRanges,
+                            "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
       default:
         break;
     }

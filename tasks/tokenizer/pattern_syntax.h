@@ -16,8 +16,10 @@
 //             back references, nested classes and &&, flags other than (?i:,
 //             \p{C} and \p{Cn} (RE2 has no unassigned code points)
 //
-// \s is the Unicode property White_Space, \d is Nd, \w is Alphabetic + M + Nd +
-// Pc. \p{L} and the like are RE2's tables: see README.md for their version.
+// \s is the Unicode property White_Space, \d is Nd, \w is Oniguruma's,
+// Alphabetic
+// + M + Nd + Pc and the superscripts and fractions of Latin-1. \p{L} and the
+// like are RE2's tables: see README.md for their version.
 
 #ifndef LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
 #define LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
@@ -30,7 +32,7 @@
 
 namespace lt2::tasks {
 
-// \w of Oniguruma as the inside of an RE2 bracket.
+// Alphabetic + M + Nd + Pc as the inside of an RE2 bracket.
 extern const char kWordRanges[];
 
 // One alternative of the top level, in RE2's syntax.

@@ -209,7 +209,7 @@ void Tokenizer::RunSteps(size_t step, absl::string_view piece, bool continues,
   }
   const PieceStep& current = steps_[step];
   if (current.kind == PieceStep::kPrefixSpace) {
-    if (continues || IsWhiteSpace(NextUtf8(piece).code_point)) {
+    if (continues || piece[0] == ' ') {
       RunSteps(step + 1, piece, continues, ids);
     } else {
       RunSteps(step + 1, absl::StrCat(" ", piece), continues, ids);

@@ -27,7 +27,7 @@ inline constexpr size_t kMaxTokenBytes = 1024;
 // steps before it left, as if the piece were all there is.
 struct PieceStep {
   enum Kind {
-    kPrefixSpace,  // put a space before it unless it begins with white space
+    kPrefixSpace,  // put a space before it unless it begins with one
     kIsolate,      // each match is a piece, and what lies between matches
     kIsolateRuns,  // the same with adjoining matches as one piece
     kMatchesOnly,  // each match is a piece, the rest is dropped
