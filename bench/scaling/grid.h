@@ -1,4 +1,4 @@
-// What the scaling benchmark measures: cells of mixer x length x loops x phase
+// What the scaling benchmark measures: cells of phase x mixer x length x loops
 // x batch.
 
 #ifndef LT2_BENCH_SCALING_GRID_H_
@@ -13,13 +13,22 @@
 namespace lt2::bench {
 
 enum class Phase {
-  kTrain,    // forward and backward with the loss, without the optimiser
+  // The mixer's operator alone, at the shapes that the mixer gives it. It knows
+  // no loops, and mixers joined by '+' have none.
+  kForward,
+  kForwardBackward,
+  // The whole model.
   kPrefill,  // a prompt of `length` into an empty state, all logits
   kDecode,   // one token for each sequence after `length` of them
+  kTrain,    // an optimiser's step: forward, backward, clip, AdamW
 };
-inline constexpr Phase kPhases[] = {Phase::kTrain, Phase::kPrefill,
-                                    Phase::kDecode};
+inline constexpr Phase kPhases[] = {Phase::kForward, Phase::kForwardBackward,
+                                    Phase::kPrefill, Phase::kDecode,
+                                    Phase::kTrain};
 std::string NameOf(Phase phase);
+inline bool OfOperator(Phase phase) {
+  return phase == Phase::kForward || phase == Phase::kForwardBackward;
+}
 
 struct Cell {
   std::string mixer;
@@ -27,6 +36,14 @@ struct Cell {
   Phase phase = Phase::kTrain;
 
   std::string Key() const;  // "gdn/1024/4/train/1"
+};
+
+// Cells that are measured before those of later tiers: lists that name nothing
+// mean all.
+struct Tier {
+  std::vector<Phase> phases;
+  std::vector<int64_t> lengths, loops, batches;
+  bool Has(const Cell& cell) const;
 };
 
 struct Preset {
@@ -37,14 +54,26 @@ struct Preset {
   std::vector<int64_t> lengths, loops, batches;  // rising
   // The model that all mixers share, without layer_pattern.
   nlohmann::json model;
+  std::vector<Tier> tiers;  // what no tier has comes last
 
   double row_seconds = 0;    // for the samples of a row
   int max_samples = 0;       // of a row
   double call_seconds = 0;   // rows whose single call would take longer: none
   double total_seconds = 0;  // of the program; what is left, a next run does
+  // Medians of that many processes make a row whole; each run adds one to the
+  // rows that have fewer.
+  int processes = 1;
+  // Of the ceilings: matrices n x n, and what a copy reads.
+  int64_t ceiling_n = 8192, ceiling_bytes = int64_t{1} << 30;
+
+  // Of a phase: an operator knows no loops.
+  std::vector<int64_t> LoopsOf(Phase phase) const {
+    return OfOperator(phase) ? std::vector<int64_t>{1} : loops;
+  }
 };
 
-// "cpu", "paper" (a GPU) or "tiny" (for tests).
+// "cpu", "paper" (a GPU), "peers" (a GPU: what //bench:peers compares) or
+// "tiny" (for tests).
 absl::StatusOr<Preset> MakePreset(absl::string_view name);
 
 // The configuration of a mixer of the preset; InvalidArgument names those that
@@ -52,8 +81,9 @@ absl::StatusOr<Preset> MakePreset(absl::string_view name);
 absl::StatusOr<model::ModelConfig> ConfigOf(const Preset& preset,
                                             const std::string& mixer);
 
-// All cells: by mixer, batch, loops and length; shorter before longer, so that
-// the time of a row can be foretold, prefill before decode.
+// All cells: by tier, then operators before models, mixer, batch, loops and
+// length; shorter before longer, so that the time of a row can be foretold,
+// prefill before decode.
 std::vector<Cell> CellsOf(const Preset& preset);
 
 }  // namespace lt2::bench

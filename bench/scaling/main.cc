@@ -1,13 +1,20 @@
-// bazel run //bench:scaling -- [--preset=cpu|paper] [--out=FOLDER]
-//     [--mixers=full,gdn,...] [--threads=N] [--list]
+// bazel run //bench:scaling -- [--preset=cpu|paper|peers] [--out=FOLDER]
+//     [--mixers=full,gdn,...] [--time_limit=SECONDS] [--processes=N]
+//     [--threads=N] [--list] [--render=FOLDER]
 //
-// Measures what the looped models cost by mixer, length, loops, phase and
-// batch; bench/README.md explains the numbers. Writes scaling.json, scaling.md
-// and figures to --out, which must exist. If it has a scaling.json of the same
-// preset and machine, only what is missing there is measured.
+// Measures what the looped models and their operators cost by phase, mixer,
+// length, loops and batch; bench/README.md explains the numbers. Writes
+// scaling.json, scaling.md and figures to --out, which must exist. If it has a
+// scaling.json of the same preset and machine, only what is missing there is
+// measured. --render measures nothing and draws a folder's results again.
 
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdio>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -20,17 +27,45 @@
 #include "model/mixers/mixer.h"
 
 ABSL_FLAG(std::string, preset, "cpu",
-          "cpu (under 3 minutes), paper (a GPU) or tiny (a check)");
+          "cpu (under 3 minutes), paper or peers (a GPU), or tiny (a check)");
 ABSL_FLAG(std::string, out, ".", "folder of the results");
 ABSL_FLAG(std::vector<std::string>, mixers, {},
           "names of mixers, or two joined by '+'; 'all' = the registry");
 ABSL_FLAG(int, threads, 0, "threads of the CPU; 0 = one for each core");
+ABSL_FLAG(double, time_limit, 0,
+          "seconds of this run; 0 = the preset's. Run again to continue");
+ABSL_FLAG(int, processes, 1,
+          "a row is whole with the medians of that many runs; each adds one");
+ABSL_FLAG(bool, keep_errors, false, "do not try rows with an error again");
+ABSL_FLAG(std::string, render, "",
+          "folder with a scaling.json: write its tables and figures, and stop");
 ABSL_FLAG(bool, list, false, "print the cells and stop");
 
 namespace lt2::bench {
 namespace {
 
-absl::Status Main(const std::string& command) {
+// Runs this program again with what time is left, for the rows after one that
+// took the device away.
+absl::Status Continue(int argc, char** argv, double seconds_left) {
+  std::vector<std::string> arguments(argv, argv + argc);
+  arguments.push_back("--keep_errors");
+  arguments.push_back(absl::StrCat("--time_limit=", seconds_left));
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  std::fprintf(stderr, "the device failed: going on in a new process\n");
+  execv("/proc/self/exe", pointers.data());
+  return absl::InternalError("cannot start this program again");
+}
+
+absl::Status Main(const std::string& command, int argc, char** argv) {
+  const auto start = std::chrono::steady_clock::now();
+  if (!absl::GetFlag(FLAGS_render).empty()) {
+    LT2_ASSIGN_OR_RETURN(const std::string notes,
+                         RenderFolder(absl::GetFlag(FLAGS_render)));
+    if (!notes.empty()) std::printf("%s\n", notes.c_str());
+    return absl::OkStatus();
+  }
   LT2_ASSIGN_OR_RETURN(Preset preset, MakePreset(absl::GetFlag(FLAGS_preset)));
   const std::vector<std::string> mixers = absl::GetFlag(FLAGS_mixers);
   if (mixers == std::vector<std::string>{"all"}) {
@@ -38,6 +73,14 @@ absl::Status Main(const std::string& command) {
   } else if (!mixers.empty()) {
     preset.mixers = mixers;
   }
+  const double limit = absl::GetFlag(FLAGS_time_limit);
+  preset.processes = absl::GetFlag(FLAGS_processes);
+  if (!(limit >= 0) || preset.processes < 1) {
+    return InvalidArgument("--time_limit is ", limit, ", must be at least 0; ",
+                           "--processes is ", preset.processes,
+                           ", must be at least 1");
+  }
+  if (limit > 0) preset.total_seconds = limit;
   if (absl::GetFlag(FLAGS_list)) {
     for (const Cell& cell : CellsOf(preset)) {
       std::printf("%s\n", cell.Key().c_str());
@@ -55,10 +98,18 @@ absl::Status Main(const std::string& command) {
     options.threads = static_cast<int>(std::thread::hardware_concurrency());
   }
   options.command = command;
+  options.keep_errors = absl::GetFlag(FLAGS_keep_errors);
   options.progress = [](const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
   };
   LT2_ASSIGN_OR_RETURN(const RunSummary summary, RunPreset(preset, options));
+  const double left =
+      preset.total_seconds -
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  if (summary.device_lost && summary.pending > 0 && left > 5) {
+    return Continue(argc, argv, left);
+  }
   std::printf("%d rows measured, %d taken from before, %d pending%s\n",
               summary.measured, summary.taken, summary.pending,
               summary.pending > 0 ? ": run again to continue" : "");
@@ -79,7 +130,7 @@ int main(int argc, char** argv) {
   }
   absl::ParseCommandLine(argc, argv);
   lt2::EnterCallersDirectory();
-  const absl::Status status = lt2::bench::Main(command);
+  const absl::Status status = lt2::bench::Main(command, argc, argv);
   if (!status.ok()) {
     std::fprintf(stderr, "scaling: %s\n",
                  std::string(status.message()).c_str());

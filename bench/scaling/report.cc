@@ -1,7 +1,10 @@
 #include "bench/scaling/report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -59,7 +62,7 @@ std::string Show(const Results& results, const Cell& cell,
 }
 
 std::string Time(const Row& row) {
-  const auto median = MedianOf(row.samples);
+  const auto median = IntervalOf(row);
   if (!median.ok()) return "-";
   const double half = (median->high - median->low) / 2;
   std::string text = ShortSeconds(median->median);
@@ -70,46 +73,95 @@ std::string Time(const Row& row) {
   return text;
 }
 
-// One table over lengths of each phase and T.
-std::string TimeTables(const Results& results) {
-  const Preset& preset = results.preset;
-  std::string text;
+std::string Percent(double share) {
+  return std::isfinite(share) ? absl::StrFormat("%.3g %%", 100 * share) : "-";
+}
+
+// "prefill, T = 4, batch 1"; an operator has no T.
+std::string TitleOf(Phase phase, int64_t loops, int64_t batch) {
+  return absl::StrCat(OfOperator(phase) ? "operator, " : "", NameOf(phase),
+                      OfOperator(phase) ? "" : absl::StrCat(", T = ", loops),
+                      ", batch ", batch);
+}
+
+std::vector<std::string> MixersOf(const Preset& preset, Phase phase) {
+  std::vector<std::string> mixers;
+  for (const std::string& mixer : preset.mixers) {
+    if (!OfOperator(phase) || mixer.find('+') == std::string::npos) {
+      mixers.push_back(mixer);
+    }
+  }
+  return mixers;
+}
+
+// Whether any of these was measured, or tried.
+bool Any(const Results& results, Phase phase, int64_t loops, int64_t batch) {
+  for (const auto& [key, row] : results.rows) {
+    if (row.cell.phase == phase && row.cell.loops == loops &&
+        row.cell.batch == batch) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Calls `show` for each table that has something in it.
+void ForTables(
+    const Results& results,
+    const std::function<void(Phase, int64_t loops, int64_t batch)>& show) {
   for (Phase phase : kPhases) {
-    for (int64_t batch : preset.batches) {
-      for (int64_t loops : preset.loops) {
-        absl::StrAppend(&text, "### ", NameOf(phase), ", T = ", loops,
-                        ", batch ", batch, "\n\n");
-        Cells header = {"mixer"};
-        for (int64_t length : preset.lengths) {
-          header.push_back(absl::StrCat(length));
-        }
-        header.push_back("tokens/s at the largest");
-        header.push_back("GFLOP/s there");
-        std::vector<Cells> rows;
-        for (const std::string& mixer : preset.mixers) {
-          Cells row = {mixer};
-          const Row* largest = nullptr;
-          for (int64_t length : preset.lengths) {
-            const Cell cell{mixer, length, loops, batch, phase};
-            row.push_back(Show(results, cell, Time));
-            const Row* found = Find(results, cell);
-            if (found != nullptr && found->status == Row::kOk) largest = found;
-          }
-          if (largest == nullptr) {
-            row.insert(row.end(), {"-", "-"});
-          } else {
-            const double seconds = MedianSeconds(*largest);
-            row.push_back(
-                absl::StrFormat("%.0f", TokensOf(*largest) / seconds));
-            row.push_back(absl::StrFormat(
-                "%.2f", static_cast<double>(largest->flops) / seconds / 1e9));
-          }
-          rows.push_back(row);
-        }
-        absl::StrAppend(&text, Table(header, rows));
+    for (int64_t batch : results.preset.batches) {
+      for (int64_t loops : results.preset.LoopsOf(phase)) {
+        if (Any(results, phase, loops, batch)) show(phase, loops, batch);
       }
     }
   }
+}
+
+// One table over lengths of each phase, batch and T.
+std::string TimeTables(const Results& results) {
+  const Preset& preset = results.preset;
+  std::string text;
+  ForTables(results, [&](Phase phase, int64_t loops, int64_t batch) {
+    absl::StrAppend(&text, "### ", TitleOf(phase, loops, batch), "\n\n");
+    Cells header = {"mixer"};
+    for (int64_t length : preset.lengths) {
+      header.push_back(absl::StrCat(length));
+    }
+    for (const char* column : {"tokens/s at the largest", "TFLOP/s there",
+                               "of the GEMM", "GB/s", "of the copy"}) {
+      header.push_back(column);
+    }
+    std::vector<Cells> rows;
+    for (const std::string& mixer : MixersOf(preset, phase)) {
+      Cells row = {mixer};
+      const Row* largest = nullptr;
+      for (int64_t length : preset.lengths) {
+        const Cell cell{mixer, length, loops, batch, phase};
+        row.push_back(Show(results, cell, Time));
+        const Row* found = Find(results, cell);
+        if (found != nullptr && found->status == Row::kOk) largest = found;
+      }
+      if (largest == nullptr) {
+        row.insert(row.end(), 5, "-");
+      } else {
+        const double seconds = MedianSeconds(*largest);
+        const Shares shares = SharesOf(results, *largest);
+        row.push_back(absl::StrFormat("%.0f", TokensOf(*largest) / seconds));
+        row.push_back(absl::StrFormat(
+            "%.3g", static_cast<double>(largest->flops) / seconds / 1e12));
+        row.push_back(Percent(shares.flops));
+        row.push_back(largest->moved_bytes == 0
+                          ? "-"
+                          : absl::StrFormat("%.3g", static_cast<double>(
+                                                        largest->moved_bytes) /
+                                                        seconds / 1e9));
+        row.push_back(Percent(shares.bytes));
+      }
+      rows.push_back(row);
+    }
+    absl::StrAppend(&text, Table(header, rows));
+  });
   return text;
 }
 
@@ -138,53 +190,138 @@ std::string ExponentTables(const Results& results) {
   return text;
 }
 
-std::string CrossoverTable(const Results& results) {
-  std::vector<Cells> rows;
+// Where the mixer of a row overtakes that of a column, one table for each
+// phase, batch and T.
+std::string CrossoverTables(const Results& results) {
+  const Preset& preset = results.preset;
+  std::map<std::string, std::string> entries;
+  auto key = [](const std::string& mixer, const std::string& against,
+                Phase phase, int64_t loops, int64_t batch) {
+    return absl::StrJoin({mixer, against, NameOf(phase), absl::StrCat(loops),
+                          absl::StrCat(batch)},
+                         "/");
+  };
   for (const CrossoverRow& c : Crossovers(results)) {
-    const Crossover& crossover = c.crossover;
-    rows.push_back(
-        {NameOf(c.phase), c.mixer, absl::StrCat(c.loops), absl::StrCat(c.batch),
-         crossover.outcome == Crossover::kReached
-             ? absl::StrFormat("%.0f", crossover.x)
-         : crossover.outcome == Crossover::kNever  ? "not reached"
-         : crossover.outcome == Crossover::kAlways ? "below the shortest"
-                                                   : "-",
-         crossover.outcome == Crossover::kUnknown
-             ? "-"
-             : absl::StrFormat("%.2f", crossover.ratio)});
+    const bool reached = c.crossover.outcome == Crossover::kReached;
+    entries[key(c.mixer, c.against, c.phase, c.loops, c.batch)] =
+        absl::StrFormat(
+            "%s (x %.2f)",
+            reached ? absl::StrFormat("%.0f", c.crossover.x) : "always",
+            1 / c.crossover.ratio);
   }
-  return Table({"phase", "mixer", "T", "batch", "from length",
-                "time / full at the longest"},
-               rows);
+  std::string text;
+  ForTables(results, [&](Phase phase, int64_t loops, int64_t batch) {
+    const std::vector<std::string> mixers = MixersOf(preset, phase);
+    Cells header = {"overtakes"};
+    header.insert(header.end(), mixers.begin(), mixers.end());
+    std::vector<Cells> rows;
+    bool any = false;
+    for (const std::string& mixer : mixers) {
+      Cells row = {mixer};
+      for (const std::string& against : mixers) {
+        const auto found =
+            entries.find(key(mixer, against, phase, loops, batch));
+        any |= found != entries.end();
+        row.push_back(found == entries.end() ? "" : found->second);
+      }
+      rows.push_back(row);
+    }
+    if (!any) return;
+    absl::StrAppend(&text, "### ", TitleOf(phase, loops, batch), "\n\n",
+                    Table(header, rows));
+  });
+  return text;
 }
 
+// The fastest mixer at each length, by T.
+std::string MapTables(const Results& results) {
+  const Preset& preset = results.preset;
+  std::string text;
+  for (Phase phase : kPhases) {
+    for (int64_t batch : preset.batches) {
+      Cells header = {OfOperator(phase) ? "" : "T"};
+      for (int64_t length : preset.lengths) {
+        header.push_back(absl::StrCat(length));
+      }
+      std::vector<Cells> rows;
+      for (int64_t loops : preset.LoopsOf(phase)) {
+        if (!Any(results, phase, loops, batch)) continue;
+        Cells cells = {OfOperator(phase) ? "operator" : absl::StrCat(loops)};
+        for (int64_t length : preset.lengths) {
+          const Row* best = nullptr;
+          for (const std::string& mixer : preset.mixers) {
+            const Row* row =
+                Find(results, {mixer, length, loops, batch, phase});
+            if (row == nullptr || row->status != Row::kOk) continue;
+            if (best == nullptr || MedianSeconds(*row) < MedianSeconds(*best)) {
+              best = row;
+            }
+          }
+          cells.push_back(best == nullptr ? "-" : best->cell.mixer);
+        }
+        rows.push_back(cells);
+      }
+      if (rows.empty()) continue;
+      absl::StrAppend(&text, "### ", NameOf(phase), ", batch ", batch, "\n\n",
+                      Table(header, rows));
+    }
+  }
+  return text;
+}
+
+std::string FrontierTable(const Results& results) {
+  std::vector<Cells> rows;
+  for (const FrontierRow& f : Frontiers(results)) {
+    rows.push_back({NameOf(f.phase), f.mixer, absl::StrCat(f.loops),
+                    absl::StrCat(f.batch),
+                    f.longest > 0 ? absl::StrCat(f.longest) : "none",
+                    f.out_of_memory > 0 ? absl::StrCat(f.out_of_memory)
+                    : f.untried         ? "pending"
+                                        : "-"});
+  }
+  return Table(
+      {"phase", "mixer", "T", "batch", "longest that ran", "out of memory at"},
+      rows);
+}
+
+// At the longest length that has rows.
 std::string MemoryTable(const Results& results) {
   const Preset& preset = results.preset;
-  const int64_t length = preset.lengths.back();
+  int64_t length = preset.lengths[0];
+  for (const auto& [key, row] : results.rows) {
+    if (row.status == Row::kOk && !OfOperator(row.cell.phase)) {
+      length = std::max(length, row.cell.length);
+    }
+  }
   std::vector<Cells> rows;
   for (const std::string& mixer : preset.mixers) {
     for (int64_t batch : preset.batches) {
       for (int64_t loops : preset.loops) {
-        auto peak = [&](Phase phase) {
-          return Show(results, {mixer, length, loops, batch, phase},
-                      [](const Row& row) {
-                        return ShortBytes(static_cast<double>(row.peak_bytes));
-                      });
+        bool any = false;
+        auto show = [&](Phase phase, bool peak) {
+          const Cell cell{mixer, length, loops, batch, phase};
+          any |= Find(results, cell) != nullptr;
+          return Show(results, cell, [peak](const Row& row) {
+            return ShortBytes(
+                static_cast<double>(peak ? row.peak_bytes : row.state_bytes));
+          });
         };
-        const Row* prefill =
-            Find(results, {mixer, length, loops, batch, Phase::kPrefill});
-        rows.push_back(
-            {mixer, absl::StrCat(loops), absl::StrCat(batch),
-             prefill == nullptr
-                 ? "pending"
-                 : ShortBytes(static_cast<double>(prefill->state_bytes)),
-             peak(Phase::kTrain), peak(Phase::kPrefill), peak(Phase::kDecode)});
+        const Cells row = {mixer,
+                           absl::StrCat(loops),
+                           absl::StrCat(batch),
+                           show(Phase::kDecode, false),
+                           show(Phase::kTrain, true),
+                           show(Phase::kPrefill, true),
+                           show(Phase::kDecode, true)};
+        if (any) rows.push_back(row);
       }
     }
   }
-  return Table({"mixer", "T", "batch", "states and caches", "peak of train",
-                "peak of prefill", "peak of decode"},
-               rows);
+  return absl::StrCat(
+      "At length ", length, ".\n\n",
+      Table({"mixer", "T", "batch", "states and caches", "peak of train",
+             "peak of prefill", "peak of decode"},
+            rows));
 }
 
 Panel LogPanel(const std::string& title, const std::string& x,
@@ -197,18 +334,28 @@ Panel LogPanel(const std::string& title, const std::string& x,
   return panel;
 }
 
-// Panels of one quantity against length, a row of them for each phase.
+// The T of a figure: the first, and the last that has rows.
+std::vector<int64_t> ShownLoops(const Results& results, Phase phase) {
+  std::vector<int64_t> shown;
+  for (int64_t loops : results.preset.LoopsOf(phase)) {
+    if (!Any(results, phase, loops, results.preset.batches[0])) continue;
+    if (shown.size() == 2) shown.pop_back();
+    shown.push_back(loops);
+  }
+  return shown;
+}
+
+// Panels of one quantity against length.
 Figure AgainstLength(const Results& results, const std::string& y,
                      const std::vector<Phase>& phases,
                      const std::function<double(const Row&)>& value) {
   const Preset& preset = results.preset;
   Figure figure;
-  figure.columns = static_cast<int>(preset.loops.size());
   for (Phase phase : phases) {
-    for (int64_t loops : preset.loops) {
+    for (int64_t loops : ShownLoops(results, phase)) {
       Panel panel =
-          LogPanel(absl::StrCat(NameOf(phase), ", T = ", loops), "length", y);
-      for (const std::string& mixer : preset.mixers) {
+          LogPanel(TitleOf(phase, loops, preset.batches[0]), "length", y);
+      for (const std::string& mixer : MixersOf(preset, phase)) {
         Series series;
         series.name = mixer;
         for (int64_t length : preset.lengths) {
@@ -217,35 +364,84 @@ Figure AgainstLength(const Results& results, const std::string& y,
           if (row == nullptr || row->status != Row::kOk) continue;
           series.points.push_back({static_cast<double>(length), value(*row)});
         }
-        panel.series.push_back(series);
+        if (!series.points.empty()) panel.series.push_back(series);
       }
-      figure.panels.push_back(panel);
+      if (!panel.series.empty()) figure.panels.push_back(panel);
     }
   }
   return figure;
 }
 
-// Time against T, at the largest length where every mixer ran with every T.
+// Time against T, at the largest length where most mixers ran with several T.
 Figure AgainstLoops(const Results& results) {
   const Preset& preset = results.preset;
   Figure figure;
   figure.columns = 3;
-  for (Phase phase : kPhases) {
-    Panel panel = LogPanel(NameOf(phase), "loops T", "seconds");
-    for (size_t i = preset.lengths.size(); i-- > 0;) {
-      panel.title = absl::StrCat(NameOf(phase), ", length ", preset.lengths[i]);
-      panel.series.clear();
+  for (Phase phase : {Phase::kTrain, Phase::kPrefill, Phase::kDecode}) {
+    Panel best;
+    for (int64_t length : preset.lengths) {
+      Panel panel = LogPanel(absl::StrCat(NameOf(phase), ", length ", length),
+                             "loops T", "seconds");
       for (const std::string& mixer : preset.mixers) {
-        const Points points = ByLoops(results, mixer, phase, preset.lengths[i],
-                                      preset.batches[0]);
-        if (points.size() < preset.loops.size()) break;
-        panel.series.push_back({mixer, points});
+        const Points points =
+            ByLoops(results, mixer, phase, length, preset.batches[0]);
+        if (points.size() > 1) panel.series.push_back({mixer, points});
       }
-      if (panel.series.size() == preset.mixers.size()) break;
+      if (panel.series.size() >= best.series.size()) best = panel;
     }
-    figure.panels.push_back(panel);
+    if (!best.series.empty()) figure.panels.push_back(best);
   }
   return figure;
+}
+
+// The crossover map: for each phase, over T, the length from which a mixer is
+// faster than full. Shortest or longest length of the grid: always, or never.
+Figure CrossoverMap(const Results& results) {
+  const Preset& preset = results.preset;
+  Figure figure;
+  for (Phase phase : {Phase::kTrain, Phase::kPrefill, Phase::kDecode}) {
+    Panel panel = LogPanel(
+        absl::StrCat(NameOf(phase), ": faster than full above the line"),
+        "loops T", "length");
+    for (const std::string& mixer : preset.mixers) {
+      if (mixer == "full") continue;
+      Series series;
+      series.name = mixer;
+      for (int64_t loops : preset.loops) {
+        const Points base =
+            ByLength(results, "full", phase, loops, preset.batches[0]);
+        const Crossover c = FindCrossover(
+            base, ByLength(results, mixer, phase, loops, preset.batches[0]));
+        if (c.outcome == Crossover::kUnknown) continue;
+        const double x = c.outcome == Crossover::kReached ? c.x
+                         : c.outcome == Crossover::kAlways
+                             ? base.front().first
+                             : 2 * base.back().first;
+        series.points.push_back({static_cast<double>(loops), x});
+      }
+      if (!series.points.empty()) panel.series.push_back(series);
+    }
+    if (!panel.series.empty()) figure.panels.push_back(panel);
+  }
+  return figure;
+}
+
+// What is missing, by tier of the preset.
+std::string PendingText(const Results& results) {
+  std::map<std::string, int> pending;
+  for (const Cell& cell : CellsOf(results.preset)) {
+    const Row* row = Find(results, cell);
+    if (row == nullptr || row->status == Row::kError) {
+      ++pending[absl::StrCat(TitleOf(cell.phase, cell.loops, cell.batch))];
+    }
+  }
+  if (pending.empty()) return "";
+  Cells parts;
+  for (const auto& [name, count] : pending) {
+    parts.push_back(absl::StrCat("- ", name, ": ", count));
+  }
+  return absl::StrCat("## Pending cells\n\n", absl::StrJoin(parts, "\n"),
+                      "\n\n");
 }
 
 }  // namespace
@@ -265,27 +461,59 @@ std::string ToMarkdown(const Results& results) {
   const size_t cells = CellsOf(preset).size();
   std::string text = absl::StrCat("# Scaling, preset ", preset.name, "\n\n");
   absl::StrAppend(&text, results.device, " (", results.processor, "), ",
-                  results.threads, " threads, ", results.build, "\n\n    ",
-                  results.command, "\n\n");
-  absl::StrAppendFormat(&text,
-                        "Load average at the start %.1f, at the end %.1f.\n\n",
-                        results.load[0], results.load[1]);
+                  results.threads, " threads, ", results.build, "\n\n");
+  std::vector<Cells> runs;
+  for (const RunInfo& run : results.runs) {
+    runs.push_back(
+        {absl::StrCat("`", run.command, "`"),
+         absl::StrFormat("%.0f", run.seconds),
+         absl::StrFormat("%.1f, %.1f", run.load[0], run.load[1]),
+         absl::StrFormat("%.3g TFLOP/s (%s)", run.ceilings.flops_per_s / 1e12,
+                         run.ceilings.gemm),
+         absl::StrFormat("%.4g GB/s (%s)", run.ceilings.bytes_per_s / 1e9,
+                         run.ceilings.copy),
+         run.ceilings.clock_mhz > 0
+             ? absl::StrCat(run.ceilings.clock_mhz, " MHz")
+             : "-"});
+  }
+  absl::StrAppend(&text, Table({"run", "seconds", "load average", "GEMM",
+                                "copy", "clock then"},
+                               runs));
+  int clock_low = 0, clock_high = 0;
+  size_t processes = 0;
+  for (const auto& [key, row] : results.rows) {
+    processes = std::max(processes, row.process_medians.size());
+    for (int mhz : row.timing.clock_mhz) {
+      if (mhz == 0) continue;
+      clock_low = clock_low == 0 ? mhz : std::min(clock_low, mhz);
+      clock_high = std::max(clock_high, mhz);
+    }
+  }
+  if (clock_high > 0) {
+    absl::StrAppend(&text, "Clock around the rows: ", clock_low, " to ",
+                    clock_high, " MHz. ");
+  }
   absl::StrAppendFormat(
       &text,
-      "%d of %d cells: %d ran, %d over time, %d out of memory, %d errors; "
-      "%.0f s in all. The model: `%s`.\n\n",
+      "%d of %d cells: %d ran, %d over time, %d out of memory, %d errors; %.0f "
+      "s in all; medians of up to %d processes. The model: `%s`.\n\n",
       results.rows.size(), cells, counts[Row::kOk], counts[Row::kOverTime],
-      counts[Row::kOutOfMemory], counts[Row::kError], results.seconds,
-      preset.model.dump());
+      counts[Row::kOutOfMemory], counts[Row::kError], results.seconds(),
+      processes, preset.model.dump());
   for (const auto& [key, row] : results.rows) {
     if (row.status == Row::kError) {
       absl::StrAppend(&text, "- ", key, ": ", row.message, "\n");
     }
   }
+  if (counts[Row::kError] > 0) absl::StrAppend(&text, "\n");
   absl::StrAppend(
-      &text, ExponentTables(results), "## Where a mixer overtakes full\n\n",
-      CrossoverTable(results), "## Memory at length ", preset.lengths.back(),
-      "\n\n", MemoryTable(results),
+      &text, PendingText(results), ExponentTables(results),
+      "## The fastest mixer\n\n", MapTables(results),
+      "## Crossovers\n\nThe length from which the mixer of the row is faster "
+      "than that of the column, and how many times at the longest length of "
+      "both.\n\n",
+      CrossoverTables(results), "## Frontier\n\n", FrontierTable(results),
+      "## Memory\n\n", MemoryTable(results),
       "## Time of a call\n\nMedian ± half of its 95 % interval, where there "
       "are samples enough for one.\n\n",
       TimeTables(results));
@@ -294,16 +522,27 @@ std::string ToMarkdown(const Results& results) {
 }
 
 std::vector<std::pair<std::string, Figure>> Figures(const Results& results) {
-  return {{"time_by_length.svg",
-           AgainstLength(results, "seconds",
-                         {Phase::kTrain, Phase::kPrefill, Phase::kDecode},
-                         MedianSeconds)},
-          {"time_by_loops.svg", AgainstLoops(results)},
-          {"memory_by_length.svg",
-           AgainstLength(results, "peak bytes",
-                         {Phase::kTrain, Phase::kPrefill}, [](const Row& row) {
-                           return static_cast<double>(row.peak_bytes);
-                         })}};
+  std::vector<std::pair<std::string, Figure>> figures = {
+      {"time_by_length.svg",
+       AgainstLength(results, "seconds",
+                     {Phase::kPrefill, Phase::kDecode, Phase::kTrain},
+                     MedianSeconds)},
+      {"operators.svg",
+       AgainstLength(results, "seconds",
+                     {Phase::kForward, Phase::kForwardBackward},
+                     MedianSeconds)},
+      {"time_by_loops.svg", AgainstLoops(results)},
+      {"crossovers.svg", CrossoverMap(results)},
+      {"memory_by_length.svg",
+       AgainstLength(results, "peak bytes", {Phase::kTrain, Phase::kPrefill},
+                     [](const Row& row) {
+                       return static_cast<double>(row.peak_bytes);
+                     })}};
+  std::vector<std::pair<std::string, Figure>> drawn;
+  for (auto& figure : figures) {
+    if (!figure.second.panels.empty()) drawn.push_back(std::move(figure));
+  }
+  return drawn;
 }
 
 }  // namespace lt2::bench

@@ -1,7 +1,9 @@
 #include "bench/scaling/results.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/core/json/json_reader.h"
@@ -23,7 +25,7 @@ const Row* Find(const Results& results, const Cell& cell) {
   return &found->second;
 }
 
-json ToJson(const Row& row) {
+json ToJson(const Results& results, const Row& row) {
   json out = {{"mixer", row.cell.mixer},
               {"length", row.cell.length},
               {"loops", row.cell.loops},
@@ -31,7 +33,14 @@ json ToJson(const Row& row) {
               {"batch", row.cell.batch},
               {"status", NameOf(row.status)},
               {"message", row.message},
+              {"run", row.run},
               {"samples_s", row.samples},
+              {"process_medians_s", row.process_medians},
+              {"calls_per_sample", row.timing.calls},
+              {"stopped", row.timing.stopped},
+              {"wall_s", row.timing.wall_s},
+              {"clock_mhz",
+               json::array({row.timing.clock_mhz[0], row.timing.clock_mhz[1]})},
               {"flops", row.flops},
               {"state_bytes", row.state_bytes},
               {"moved_bytes", row.moved_bytes},
@@ -41,21 +50,26 @@ json ToJson(const Row& row) {
               {"high_s", nullptr},
               {"coverage", nullptr},
               {"tokens_per_s", nullptr},
-              {"gflops_per_s", nullptr},
-              {"gbytes_per_s", nullptr}};
+              {"tflops_per_s", nullptr},
+              {"gbytes_per_s", nullptr},
+              {"flops_share", nullptr},
+              {"bytes_share", nullptr}};
   if (row.status != Row::kOk) return out;
-  const auto median = MedianOf(row.samples);
+  const auto median = IntervalOf(row);
   LT2_CHECK_OK(median.status());
   out["median_s"] = median->median;
   out["low_s"] = median->low;
   out["high_s"] = median->high;
   out["coverage"] = median->coverage;
   out["tokens_per_s"] = TokensOf(row) / median->median;
-  out["gflops_per_s"] = static_cast<double>(row.flops) / median->median / 1e9;
+  out["tflops_per_s"] = static_cast<double>(row.flops) / median->median / 1e12;
   if (row.moved_bytes > 0) {
     out["gbytes_per_s"] =
         static_cast<double>(row.moved_bytes) / median->median / 1e9;
   }
+  const Shares shares = SharesOf(results, row);
+  out["flops_share"] = Number(shares.flops);
+  out["bytes_share"] = Number(shares.bytes);
   return out;
 }
 
@@ -77,17 +91,70 @@ absl::StatusOr<Row> RowFromJson(const json& object, const std::string& path) {
   }
   row.status = reader.Enum("status", Row::kError, states);
   row.message = reader.String("message", "");
-  row.samples = reader.Floats("samples_s", 1e-10);
+  row.run = static_cast<int>(reader.Int("run", 0, 0, 1 << 20));
+  row.samples = reader.Floats("samples_s", 1e-11);
+  row.process_medians = reader.Floats("process_medians_s", 1e-11);
+  row.timing.calls =
+      static_cast<int>(reader.Int("calls_per_sample", 1, 1, 1 << 20));
+  row.timing.stopped = reader.String("stopped", "");
+  row.timing.wall_s = reader.Float("wall_s", 0, 0, 1e9);
+  const std::vector<double> clocks = reader.Floats("clock_mhz", 0);
+  for (size_t i = 0; i < std::min<size_t>(2, clocks.size()); ++i) {
+    row.timing.clock_mhz[i] = static_cast<int>(clocks[i]);
+  }
   row.flops = reader.Int("flops", 0);
   row.state_bytes = reader.Int("state_bytes", 0);
   row.moved_bytes = reader.Int("moved_bytes", 0);
   row.peak_bytes = reader.Int("peak_bytes", 0);
   // The other keys are derived from these.
   LT2_RETURN_IF_ERROR(reader.status());
-  if (row.samples.empty() && row.status == Row::kOk) {
-    return InvalidArgument(path, ": no samples");
+  if (row.status == Row::kOk &&
+      (row.samples.empty() || row.process_medians.empty())) {
+    return InvalidArgument(path, ": no samples, or no medians of processes");
   }
   return row;
+}
+
+json ToJson(const RunInfo& run) {
+  return {{"command", run.command},
+          {"seconds", run.seconds},
+          {"load_average", json::array({run.load[0], run.load[1]})},
+          {"ceilings",
+           {{"tflops_per_s", run.ceilings.flops_per_s / 1e12},
+            {"gbytes_per_s", run.ceilings.bytes_per_s / 1e9},
+            {"gemm", run.ceilings.gemm},
+            {"copy", run.ceilings.copy},
+            {"clock_mhz", run.ceilings.clock_mhz}}}};
+}
+
+absl::StatusOr<RunInfo> RunFromJson(const json& object,
+                                    const std::string& path) {
+  RunInfo run;
+  JsonReader reader(object, path);
+  run.command = reader.String("command", "");
+  run.seconds = reader.Float("seconds", 0, 0, 1e9);
+  const std::vector<double> load = reader.Floats("load_average", 0);
+  for (size_t i = 0; i < std::min<size_t>(2, load.size()); ++i) {
+    run.load[i] = load[i];
+  }
+  JsonReader ceilings = reader.Object("ceilings");
+  run.ceilings.flops_per_s = 1e12 * ceilings.Float("tflops_per_s", 0, 0, 1e9);
+  run.ceilings.bytes_per_s = 1e9 * ceilings.Float("gbytes_per_s", 0, 0, 1e9);
+  run.ceilings.gemm = ceilings.String("gemm", "");
+  run.ceilings.copy = ceilings.String("copy", "");
+  run.ceilings.clock_mhz =
+      static_cast<int>(ceilings.Int("clock_mhz", 0, 0, 1 << 20));
+  LT2_RETURN_IF_ERROR(reader.status());
+  return run;
+}
+
+// What of a preset its results depend on, besides the models.
+json GridJson(const Preset& preset) {
+  return {{"mixers", preset.mixers},
+          {"lengths", preset.lengths},
+          {"loops", preset.loops},
+          {"batches", preset.batches},
+          {"model", preset.model}};
 }
 
 json LawJson(const PowerLaw& law) {
@@ -121,9 +188,36 @@ Points Gather(const Results& results, const std::vector<int64_t>& values,
 
 }  // namespace
 
+double Results::seconds() const {
+  double sum = 0;
+  for (const RunInfo& run : runs) sum += run.seconds;
+  return sum;
+}
+
+absl::StatusOr<MedianInterval> IntervalOf(const Row& row) {
+  return MedianOf(row.process_medians.size() > 1 ? row.process_medians
+                                                 : row.samples);
+}
+
 double MedianSeconds(const Row& row) {
-  const auto median = MedianOf(row.samples);
+  const auto median = IntervalOf(row);
   return median.ok() ? median->median : std::nan("");
+}
+
+Shares SharesOf(const Results& results, const Row& row) {
+  Shares shares = {std::nan(""), std::nan("")};
+  if (row.run >= static_cast<int>(results.runs.size())) return shares;
+  const Ceilings& ceilings = results.runs[row.run].ceilings;
+  const double seconds = MedianSeconds(row);
+  if (row.flops > 0 && ceilings.flops_per_s > 0) {
+    shares.flops =
+        static_cast<double>(row.flops) / seconds / ceilings.flops_per_s;
+  }
+  if (row.moved_bytes > 0 && ceilings.bytes_per_s > 0) {
+    shares.bytes =
+        static_cast<double>(row.moved_bytes) / seconds / ceilings.bytes_per_s;
+  }
+  return shares;
 }
 
 double TokensOf(const Row& row) {
@@ -159,7 +253,7 @@ std::vector<Exponent> Exponents(const Results& results) {
   for (Phase phase : kPhases) {
     for (const std::string& mixer : preset.mixers) {
       for (int64_t batch : preset.batches) {
-        for (int64_t loops : preset.loops) {
+        for (int64_t loops : preset.LoopsOf(phase)) {
           const auto law = FitPowerLaw(Largest(
               ByLength(results, mixer, phase, loops, batch), kFitPoints));
           const auto flops = FitPowerLaw(Largest(
@@ -168,20 +262,28 @@ std::vector<Exponent> Exponents(const Results& results) {
           exponents.push_back(
               {"length", mixer, phase, loops, batch, *law, *flops});
         }
-        for (size_t i = preset.lengths.size(); i-- > 0;) {
-          const int64_t length = preset.lengths[i];
-          const Points points = ByLoops(results, mixer, phase, length, batch);
-          if (points.size() < preset.loops.size()) continue;
-          const auto law = FitPowerLaw(points);
-          const auto flops = FitPowerLaw(
-              Gather(results, preset.loops, true, [&](int64_t loops) {
-                return Cell{mixer, length, loops, batch, phase};
-              }));
-          if (!law.ok() || !flops.ok()) continue;
-          exponents.push_back(
-              {"loops", mixer, phase, length, batch, *law, *flops});
-          break;
+        if (OfOperator(phase)) continue;
+        // The length with the most T, the largest of those.
+        Points most;
+        int64_t length = 0;
+        for (int64_t l : preset.lengths) {
+          const Points points = ByLoops(results, mixer, phase, l, batch);
+          if (points.size() < most.size()) continue;
+          most = points;
+          length = l;
         }
+        const auto law = FitPowerLaw(most);
+        Points flops_points;
+        for (const auto& [loops, seconds] : most) {
+          const Row* row =
+              Find(results,
+                   {mixer, length, static_cast<int64_t>(loops), batch, phase});
+          flops_points.push_back({loops, static_cast<double>(row->flops)});
+        }
+        const auto flops = FitPowerLaw(flops_points);
+        if (!law.ok() || !flops.ok()) continue;
+        exponents.push_back(
+            {"loops", mixer, phase, length, batch, *law, *flops});
       }
     }
   }
@@ -189,16 +291,60 @@ std::vector<Exponent> Exponents(const Results& results) {
 }
 
 std::vector<CrossoverRow> Crossovers(const Results& results) {
+  const Preset& preset = results.preset;
   std::vector<CrossoverRow> rows;
   for (Phase phase : kPhases) {
-    for (const std::string& mixer : results.preset.mixers) {
-      if (mixer == "full") continue;
-      for (int64_t batch : results.preset.batches) {
-        for (int64_t loops : results.preset.loops) {
-          rows.push_back(
-              {mixer, phase, loops, batch,
-               FindCrossover(ByLength(results, "full", phase, loops, batch),
-                             ByLength(results, mixer, phase, loops, batch))});
+    for (int64_t batch : preset.batches) {
+      for (int64_t loops : preset.LoopsOf(phase)) {
+        for (size_t i = 0; i < preset.mixers.size(); ++i) {
+          for (size_t j = i + 1; j < preset.mixers.size(); ++j) {
+            const std::string *slow = &preset.mixers[i],
+                              *quick = &preset.mixers[j];
+            auto cross = [&] {
+              return FindCrossover(
+                  ByLength(results, *slow, phase, loops, batch),
+                  ByLength(results, *quick, phase, loops, batch));
+            };
+            Crossover crossover = cross();
+            if (crossover.outcome == Crossover::kUnknown) continue;
+            if (crossover.outcome == Crossover::kNever) {
+              std::swap(slow, quick);
+              crossover = cross();
+            }
+            rows.push_back({*quick, *slow, phase, loops, batch, crossover});
+          }
+        }
+      }
+    }
+  }
+  return rows;
+}
+
+std::vector<FrontierRow> Frontiers(const Results& results) {
+  const Preset& preset = results.preset;
+  std::vector<FrontierRow> rows;
+  for (Phase phase : {Phase::kTrain, Phase::kPrefill, Phase::kDecode}) {
+    for (const std::string& mixer : preset.mixers) {
+      for (int64_t loops : preset.loops) {
+        for (int64_t batch : preset.batches) {
+          FrontierRow frontier{mixer, loops, batch, phase};
+          bool any = false;
+          for (int64_t length : preset.lengths) {
+            const auto found = results.rows.find(
+                Cell{mixer, length, loops, batch, phase}.Key());
+            if (found == results.rows.end()) {
+              frontier.untried = frontier.out_of_memory == 0;
+              continue;
+            }
+            any = true;
+            const Row& row = found->second;
+            if (row.status == Row::kOk) frontier.longest = length;
+            if (row.status == Row::kOutOfMemory &&
+                frontier.out_of_memory == 0) {
+              frontier.out_of_memory = length;
+            }
+          }
+          if (any) rows.push_back(frontier);
         }
       }
     }
@@ -211,7 +357,9 @@ json ToJson(const Results& results) {
        crossovers = json::array();
   for (const Cell& cell : CellsOf(results.preset)) {
     const auto found = results.rows.find(cell.Key());
-    if (found != results.rows.end()) rows.push_back(ToJson(found->second));
+    if (found != results.rows.end()) {
+      rows.push_back(ToJson(results, found->second));
+    }
   }
   for (const Exponent& e : Exponents(results)) {
     json out = {{"variable", e.variable},    {"mixer", e.mixer},
@@ -224,7 +372,7 @@ json ToJson(const Results& results) {
     const bool reached = c.crossover.outcome == Crossover::kReached;
     crossovers.push_back(
         {{"mixer", c.mixer},
-         {"against", "full"},
+         {"against", c.against},
          {"phase", NameOf(c.phase)},
          {"loops", c.loops},
          {"batch", c.batch},
@@ -234,21 +382,33 @@ json ToJson(const Results& results) {
                                   ? json(nullptr)
                                   : Number(c.crossover.ratio)}});
   }
+  json frontiers = json::array(), runs = json::array();
+  for (const FrontierRow& f : Frontiers(results)) {
+    frontiers.push_back({{"mixer", f.mixer},
+                         {"phase", NameOf(f.phase)},
+                         {"loops", f.loops},
+                         {"batch", f.batch},
+                         {"longest", f.longest},
+                         {"out_of_memory", f.out_of_memory},
+                         {"untried", f.untried}});
+  }
+  for (const RunInfo& run : results.runs) runs.push_back(ToJson(run));
   return {{"schema_version", kScalingSchemaVersion},
           {"program", "scaling"},
           {"preset", results.preset.name},
-          {"command", results.command},
+          {"grid", GridJson(results.preset)},
           {"machine",
            {{"device", results.device},
             {"processor", results.processor},
             {"threads", results.threads},
-            {"load_average", json::array({results.load[0], results.load[1]})},
+            {"cuda_driver", results.driver},
             {"build", results.build}}},
           {"models", ModelsJson(results.preset)},
-          {"seconds", results.seconds},
+          {"runs", runs},
           {"rows", rows},
           {"exponents", exponents},
-          {"crossovers", crossovers}};
+          {"crossovers", crossovers},
+          {"frontiers", frontiers}};
 }
 
 std::string ToText(const json& file) {
@@ -270,22 +430,66 @@ std::string ToText(const json& file) {
   return text + "\n}\n";
 }
 
-absl::Status TakeRows(const json& file, Results* results) {
-  if (!file.is_object() || !file.contains("rows") || !file["rows"].is_array() ||
-      !file.contains("machine") ||
-      file.value("schema_version", 0) != kScalingSchemaVersion ||
-      file.value("program", "") != "scaling") {
+namespace {
+
+absl::Status CheckFile(const json& file) {
+  if (!file.is_object() || file.value("program", "") != "scaling" ||
+      file.value("schema_version", 0) != kScalingSchemaVersion) {
     return InvalidArgument("not the results of this program, schema version ",
                            kScalingSchemaVersion);
   }
-  const json now = ToJson(*results);
-  for (const char* key : {"preset", "models"}) {
-    if (!file.contains(key) || file[key] != now[key]) {
-      return InvalidArgument("the results are of another ", key,
-                             "; name another --out or remove them");
+  for (const char* key : {"rows", "runs"}) {
+    if (!file.contains(key) || !file[key].is_array()) {
+      return InvalidArgument(key, " is no list");
     }
   }
-  for (const char* key : {"device", "processor", "threads", "build"}) {
+  for (const char* key : {"grid", "machine", "models"}) {
+    if (!file.contains(key) || !file[key].is_object()) {
+      return InvalidArgument(key, " is no object");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadRows(const json& file, bool keep_errors, Results* results) {
+  for (size_t i = 0; i < file["runs"].size(); ++i) {
+    LT2_ASSIGN_OR_RETURN(
+        const RunInfo run,
+        RunFromJson(file["runs"][i], absl::StrCat("runs[", i, "]")));
+    results->runs.push_back(run);
+  }
+  for (size_t i = 0; i < file["rows"].size(); ++i) {
+    LT2_ASSIGN_OR_RETURN(
+        Row row, RowFromJson(file["rows"][i], absl::StrCat("rows[", i, "]")));
+    if (row.status != Row::kError || keep_errors) {
+      results->rows[row.cell.Key()] = row;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status TakeRows(const json& file, bool keep_errors, Results* results) {
+  LT2_RETURN_IF_ERROR(CheckFile(file));
+  const json now = ToJson(*results);
+  if (!file.contains("preset") || file["preset"] != now["preset"]) {
+    return InvalidArgument(
+        "the results are of another preset; name another "
+        "--out or remove them");
+  }
+  for (const char* key : {"lengths", "loops", "batches", "model", "mixers"}) {
+    if (!file["grid"].contains(key) || file["grid"][key] != now["grid"][key]) {
+      return InvalidArgument("the results are of another grid (", key,
+                             "); name another --out or remove them");
+    }
+  }
+  if (file["models"] != now["models"]) {
+    return InvalidArgument(
+        "the results are of other models; name another --out or remove them");
+  }
+  for (const char* key :
+       {"device", "processor", "threads", "build", "cuda_driver"}) {
     if (!file["machine"].contains(key) ||
         file["machine"][key] != now["machine"][key]) {
       return InvalidArgument("the results are of another ", key, " than ",
@@ -293,15 +497,40 @@ absl::Status TakeRows(const json& file, Results* results) {
                              "; name another --out or remove them");
     }
   }
-  for (size_t i = 0; i < file["rows"].size(); ++i) {
-    LT2_ASSIGN_OR_RETURN(
-        Row row, RowFromJson(file["rows"][i], absl::StrCat("rows[", i, "]")));
-    if (row.status != Row::kError) results->rows[row.cell.Key()] = row;
+  return ReadRows(file, keep_errors, results);
+}
+
+absl::StatusOr<Results> ResultsFromJson(const json& file) {
+  LT2_RETURN_IF_ERROR(CheckFile(file));
+  Results results;
+  JsonReader reader(file, "");
+  LT2_ASSIGN_OR_RETURN(results.preset, MakePreset(reader.String("preset", "")));
+  const json& machine = file["machine"];
+  JsonReader machine_reader(machine, "machine");
+  results.device = machine_reader.String("device", "");
+  results.processor = machine_reader.String("processor", "");
+  results.build = machine_reader.String("build", "");
+  results.threads =
+      static_cast<int>(machine_reader.Int("threads", 1, 1, 1 << 20));
+  results.driver =
+      static_cast<int>(machine_reader.Int("cuda_driver", 0, 0, 1 << 30));
+  LT2_RETURN_IF_ERROR(machine_reader.status());
+  const json& grid = file["grid"];
+  JsonReader grid_reader(grid, "grid");
+  grid_reader.Require({"mixers", "lengths", "loops", "batches"});
+  results.preset.mixers = grid_reader.Strings("mixers");
+  results.preset.lengths = grid_reader.Ints("lengths", 1);
+  results.preset.loops = grid_reader.Ints("loops", 1);
+  results.preset.batches = grid_reader.Ints("batches", 1);
+  LT2_RETURN_IF_ERROR(grid_reader.status());
+  if (results.preset.mixers.empty() || results.preset.lengths.empty() ||
+      results.preset.loops.empty() || results.preset.batches.empty()) {
+    return InvalidArgument("the grid has an empty list");
   }
-  if (file.contains("seconds") && file["seconds"].is_number()) {
-    results->seconds += file["seconds"].get<double>();
-  }
-  return absl::OkStatus();
+  if (grid.contains("model")) results.preset.model = grid["model"];
+  // Other builds may know other keys of models: those are not compared.
+  LT2_RETURN_IF_ERROR(ReadRows(file, /*keep_errors=*/true, &results));
+  return results;
 }
 
 }  // namespace lt2::bench

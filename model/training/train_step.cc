@@ -29,6 +29,7 @@ absl::Status TrainStep::Work(uint64_t step) {
   ForwardOptions options;
   options.step = step;
   options.recompute = recompute_;
+  options.loops = loops_;
   const Var logits = model_.Logits(tape, ids_, options);
   const Var loss = CrossEntropy(tape, logits, targets_, model_.activation());
   LT2_RETURN_IF_ERROR(tape.Backward(loss, one_));

@@ -26,8 +26,13 @@ struct StepMetrics {
 
 class TrainStep {
  public:
-  TrainStep(LoopedModel& model, Optimizer& optimizer, Recompute recompute)
-      : model_(model), optimizer_(optimizer), recompute_(recompute) {}
+  // `loops` 0: the configuration's.
+  TrainStep(LoopedModel& model, Optimizer& optimizer, Recompute recompute,
+            int64_t loops = 0)
+      : model_(model),
+        optimizer_(optimizer),
+        recompute_(recompute),
+        loops_(loops) {}
 
   // Trains on inputs and targets [batch, seq] with rate `lr`; `number` is 1 for
   // the first step of the run. A loss or norm that is NaN or infinite is an
@@ -49,6 +54,7 @@ class TrainStep {
   LoopedModel& model_;
   Optimizer& optimizer_;
   const Recompute recompute_;
+  const int64_t loops_;
   Tensor ids_, targets_, one_, loss_, attached_loss_;
   bool warm_ = false;
   int64_t phase_ = 0;  // of the captured step
