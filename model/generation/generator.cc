@@ -25,6 +25,12 @@ int64_t MemoryLimit(Context& ctx) {
   return limit;
 }
 
+// Then a prompt is taken in as a whole, what comes later token by token
+// (DecodeState::Begin).
+bool SharesCaches(const LoopedModel& model) {
+  return model.config().cache_sharing != ModelConfig::CacheSharing::kNone;
+}
+
 }  // namespace
 
 const char* Name(FinishReason reason) {
@@ -48,15 +54,18 @@ double GenerationTiming::tokens_per_second() const {
 absl::StatusOr<GeneratorMemory> MemoryOf(const LoopedModel& model,
                                          const GeneratorOptions& options) {
   const int64_t vocab = model.config().vocab_size;
-  LT2_ASSIGN_OR_RETURN(const ModelCost cost,
-                       Cost(model.config(), options.capacity, options.loops,
-                            model.activation()));
+  LT2_ASSIGN_OR_RETURN(
+      const ModelCost cost,
+      Cost(model.config(), options.capacity,
+           options.loops > 0 ? options.loops : model.default_loops(),
+           model.activation()));
   GeneratorMemory memory;
   memory.state_bytes = cost.state_bytes * options.batch;
   constexpr int64_t kMostLogits = int64_t{256} << 20;
   const int64_t most = kMostLogits / 4 / vocab / options.batch;
   memory.chunk =
       std::min({options.chunk, options.capacity, std::max<int64_t>(most, 16)});
+  if (SharesCaches(model)) memory.chunk = options.capacity;
   memory.logits_bytes = 4 * vocab * options.batch * memory.chunk;
   return memory;
 }
@@ -171,8 +180,9 @@ absl::Status Generator::Prefill() {
   for (const auto& row : tokens_) shortest = std::min(shortest, row.size());
   const int64_t end = static_cast<int64_t>(shortest) - 1;
   while (position() < end) {
+    const int64_t most = SharesCaches(model_) && position() > 0 ? 1 : chunk_;
     LT2_ASSIGN_OR_RETURN(const Tensor ids,
-                         Input(std::min(chunk_, end - position())));
+                         Input(std::min(most, end - position())));
     Tape tape(model_.ctx(), Tape::kInference);
     ForwardOptions options;
     options.state = state_.get();

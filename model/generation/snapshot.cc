@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -47,10 +48,12 @@ std::vector<Part> Parts(const LoopedModel& model, const DecodeState& state,
                         int64_t position) {
   const int64_t layers = model.config().n_layers;
   std::vector<Part> parts;
+  std::set<const void*> seen;  // loops may share a cache: kept once
   for (int64_t pass = 0; pass < state.passes(); ++pass) {
     for (int64_t slot = 0; slot < state.slots(); ++slot) {
       for (const auto& [member, tensor] :
            state.state(pass, slot).named_tensors()) {
+        if (tensor.numel() == 0 || !seen.insert(tensor.raw()).second) continue;
         Part part;
         part.name = absl::StrCat("pass.", pass, ".loop.", slot / layers,
                                  ".layer.", slot % layers, ".", member);
@@ -65,9 +68,7 @@ std::vector<Part> Parts(const LoopedModel& model, const DecodeState& state,
           // A ring buffer is filled from its start, then all of it.
           part.entries = std::min(part.entries, position);
         }
-        if (part.tensor.numel() > 0 && part.entries > 0) {
-          parts.push_back(std::move(part));
-        }
+        if (part.entries > 0) parts.push_back(std::move(part));
       }
     }
   }
