@@ -125,14 +125,16 @@ TEST_F(OracleTest, RequestsAndResultsOfTheHarnessExactly) {
     const bool completion = suite->kind == SuiteKind::kCompletion;
     const bool rebuilt =
         task == "hellaswag" || task == "openbookqa" || task == "sciq";
-    // Items of the data files by their first context.
+    // Items of the data files by their first request.
     std::map<std::string, Item> items;
     if (!rebuilt) {
       const Documents documents = Load(*suite);
       for (const Document& document : documents.items) {
         const auto item = BuildItem(*suite, documents, document.index, {});
         ASSERT_TRUE(item.ok()) << item.status();
-        items[item->requests[0].context] = *item;
+        // Two items may have the same question.
+        items[item->requests[0].context + item->requests[0].continuation] =
+            *item;
       }
     }
     std::vector<std::vector<ItemMetric>> metrics;
@@ -144,20 +146,24 @@ TEST_F(OracleTest, RequestsAndResultsOfTheHarnessExactly) {
           request["context"] = context.substr(context.find(" -- ") + 4);
         }
       }
-      const std::string context = doc["requests"][0]["context"];
+      const std::string key =
+          doc["requests"][0]["context"].get<std::string>() +
+          doc["requests"][0]["continuation"].get<std::string>();
       Item item;
       if (rebuilt) {
         item = Build(*suite, Undo(task, doc));
       } else {
-        ASSERT_EQ(items.count(context), 1u) << context;
-        item = items[context];
+        ASSERT_EQ(items.count(key), 1u) << key;
+        item = items[key];
       }
       // requests[1] of the harness' LAMBADA is the same again.
       json requests = doc["requests"];
       if (completion) requests.erase(1);
       ExpectRequests(item, requests);
       if (!completion) {
-        EXPECT_EQ(item.gold, doc["gold"].get<int64_t>());
+        // BoolQ's is the label, 1 = yes, which is the first request.
+        const int64_t gold = doc["gold"];
+        EXPECT_EQ(item.gold, task == "boolq" ? 1 - gold : gold);
       }
       std::vector<Response> responses;
       for (const json& request : requests) {
