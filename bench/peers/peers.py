@@ -4,7 +4,8 @@
     peers.py --ours=PROGRAM --out=FOLDER [--time_limit=S] [--groups=G,...]
 
 PROGRAM is bench/scaling's; it runs first (--preset=peers) and leaves
-scaling.json in FOLDER. Then the same shapes go through
+scaling.json in FOLDER. With --results=FILE that scaling.json is taken instead:
+of --preset=paper, measured on the same machine just before. Then the same shapes go through
 
     sdpa   PyTorch's scaled_dot_product_attention, its FlashAttention-2 and
            cuDNN backends, and FlashAttention-2 with a window
@@ -79,8 +80,11 @@ def short(seconds):
     return "%.3g ns" % (seconds / 1e-9)
 
 
-def run_ours(program, out, seconds, rows):
+def run_ours(program, results, out, seconds, rows):
     """Runs our program; returns what its scaling.json says, or {}."""
+    if results:
+        with open(results, encoding="utf-8") as f:
+            return json.load(f)
     if not program:
         rows.add(peer="ours", status="absent", message="no --ours=PROGRAM")
         return {}
@@ -482,7 +486,9 @@ def table(ours, rows, notes):
     """Markdown: each peer beside ours."""
     mine = {}
     for row in ours.get("rows", []):
-        if row["batch"] == 1:
+        # Models of peers have LOOPS loops; operators have none.
+        if row["batch"] == 1 and row.get("loops", 1) in (
+                (1,) if row["phase"].startswith("forward") else (LOOPS,)):
             mine[row["phase"], row["mixer"], row["length"]] = row
     lines = ["# Ours beside peers", ""] + notes + [
         "", "Batch 1; models with T = %d. Ratio: time of ours / time of theirs; "
@@ -507,7 +513,7 @@ def table(ours, rows, notes):
             row["mixer"], row["phase"], row["length"], own_text, row["peer"],
             theirs, ratio))
     for key, row in mine.items():
-        if key not in shown:
+        if key not in shown and key[2] in LENGTHS:
             lines.append("| %s, %s | %d | %s | none | - | - |" % (
                 key[1], key[0], key[2],
                 short(row["median_s"]) if row["median_s"] else row["status"]))
@@ -522,6 +528,8 @@ def table(ours, rows, notes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--ours", default="", help="bench/scaling's program")
+    parser.add_argument("--results", default="",
+                        help="a scaling.json to compare with")
     parser.add_argument("--out", default=".", help="folder, must exist")
     parser.add_argument("--time_limit", type=float, default=400)
     parser.add_argument("--row_seconds", type=float, default=0.2)
@@ -532,12 +540,15 @@ def main():
         if group not in GROUPS:
             parser.error("group %r is not one of %s" % (group,
                                                         ", ".join(GROUPS)))
+    if flags.results and not os.path.isfile(flags.results):
+        parser.error("--results=%s is no file" % flags.results)
     if not os.path.isdir(flags.out):
         parser.error("--out=%s is no folder" % flags.out)
     warnings.filterwarnings("ignore")
     clock = Clock(flags.time_limit)
     rows = Rows(os.path.join(flags.out, "peers.jsonl"))
-    ours = run_ours(flags.ours, flags.out, flags.time_limit / 4, rows)
+    ours = run_ours(flags.ours, flags.results, flags.out,
+                    flags.time_limit / 4, rows)
     notes = []
     try:
         import torch
