@@ -441,6 +441,7 @@ def looped_model(torch, mixer, config):
 
 def models_in_torch(bench, models):
     torch = bench.torch
+    import torch._dynamo
     import torch.nn.functional as F
     for mixer in ("full", "gdn", "kda", "deltanet"):
         config = {**DEFAULT, **models.get(mixer, {})}
