@@ -14,6 +14,7 @@
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
 #include "absl/strings/str_format.h"
+#include "kernels/core/json/strict_json.h"
 #include "kernels/core/program.h"
 #include "model/io/atomic_file.h"
 #include "tools/generation/text_generation.h"
@@ -273,9 +274,16 @@ absl::Status Main(std::vector<std::string> stops) {
   }
   if (absl::GetFlag(FLAGS_echo)) Show(request.prompt);
   GenerationReport report;
-  LT2_RETURN_IF_ERROR(
-      GenerateText(model, request, options, nullptr, Show, &report).status());
-  Show("\n");
+  LT2_ASSIGN_OR_RETURN(
+      const TextResult result,
+      GenerateText(model, request, options, nullptr, Show, &report));
+  if (options.max_tokens > 0) Show("\n");
+  if (result.finish_reason == "stop_string") {
+    std::fprintf(stderr, "stopped before %s\n",
+                 Quoted(result.stop_string).c_str());
+  } else if (result.finish_reason == "stop_id") {
+    std::fprintf(stderr, "the text is at its end\n");
+  }
   PrintReport(report);
   return absl::OkStatus();
 }

@@ -71,9 +71,14 @@ std::string ToJsonLine(const TextResult& result) {
 }
 
 std::string Describe(const model::GenerationTiming& timing) {
+  const double ms = 1e3 * timing.seconds_to_first;
+  if (timing.new_tokens == 0) {
+    return absl::StrFormat("%d tokens in, in %.1f ms", timing.prompt_tokens,
+                           ms);
+  }
   std::string text = absl::StrFormat(
       "%d tokens in, the first new one after %.1f ms; %d tokens out",
-      timing.prompt_tokens, 1e3 * timing.seconds_to_first, timing.new_tokens);
+      timing.prompt_tokens, ms, timing.new_tokens);
   if (timing.tokens_per_second() > 0) {
     text += absl::StrFormat(", %.1f a second", timing.tokens_per_second());
   }

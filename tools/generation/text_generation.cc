@@ -1,6 +1,7 @@
 #include "tools/generation/text_generation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 
 namespace lt2::tools {
@@ -123,8 +124,17 @@ absl::StatusOr<TextResult> GenerateText(TextModel& model,
     LT2_RETURN_IF_ERROR(generator->Load(options.load, identity));
   }
   LT2_RETURN_IF_ERROR(generator->Append({ids}));
+  double seconds_before = 0;
+  int64_t taken_in_before = 0;
   if (!options.save.empty()) {
+    const auto start = std::chrono::steady_clock::now();
+    const int64_t position = generator->position();
     LT2_RETURN_IF_ERROR(generator->Prefill());
+    LT2_RETURN_IF_ERROR(model.model->ctx().Synchronize());
+    seconds_before =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+            .count();
+    taken_in_before = generator->position() - position;
     LT2_ASSIGN_OR_RETURN(report->snapshot_bytes,
                          generator->Save(options.save, identity));
   }
@@ -134,6 +144,8 @@ absl::StatusOr<TextResult> GenerateText(TextModel& model,
   result.prompt_tokens = tokens;
   LT2_RETURN_IF_ERROR(
       RunOne(model, *generator, options, sink, &result, report));
+  report->timing.prompt_tokens += taken_in_before;
+  report->timing.seconds_to_first += seconds_before;
   return result;
 }
 
