@@ -172,6 +172,14 @@ std::vector<Pin> Pins() {
        "b73190868b24157b",
        "20fad269fc12a4da",
        "20fad269fc12a4da"},
+      {{{"task", "text"},
+        {"tokenizer", "bytes"},
+        {"train_files", {"testdata/text/sample.txt"}},
+        {"length", 128}},
+       1,
+       "1faccadf9fcfd413",
+       "5916ef2232cff225",
+       "5916ef2232cff225"},
   };
 }
 

@@ -31,6 +31,10 @@ std::vector<json> Specs() {
       {{"task", "text"},
        {"train_files", {"testdata/text/sample.txt"}},
        {"length", 64}},
+      {{"task", "text"},
+       {"tokenizer", "bytes"},
+       {"train_files", {"testdata/text/sample.txt"}},
+       {"length", 64}},
   };
 }
 

@@ -70,7 +70,7 @@ class Niah : public RulerGenerator {
     return RulerGenerator::max_size();
   }
   int64_t step() const override {
-    if (shape_.haystack == NiahShape::kEssay) return 500;
+    if (shape_.haystack == NiahShape::kEssay) return short_ ? 25 : 500;
     return short_ ? 5 : 25;
   }
   int64_t max_new_tokens() const override { return 128; }

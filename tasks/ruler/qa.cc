@@ -71,7 +71,8 @@ bool HasString(const nlohmann::json& value, const char* key) {
 
 class Qa : public RulerGenerator {
  public:
-  explicit Qa(QaData data) : data_(std::move(data)) {
+  Qa(QaData data, int64_t max_length)
+      : data_(std::move(data)), short_(max_length < 4096) {
     for (const QaItem& item : data_.items) {
       most_gold_ = std::max(most_gold_, static_cast<int64_t>(item.gold.size()));
     }
@@ -81,7 +82,7 @@ class Qa : public RulerGenerator {
   int64_t max_size() const override {
     return static_cast<int64_t>(data_.documents.size());
   }
-  int64_t step() const override { return 10; }
+  int64_t step() const override { return short_ ? 1 : 10; }
   int64_t max_new_tokens() const override { return 32; }
   int64_t num_items() const override {
     return static_cast<int64_t>(data_.items.size());
@@ -125,6 +126,7 @@ class Qa : public RulerGenerator {
 
  private:
   const QaData data_;
+  const bool short_;
   int64_t most_gold_ = 1;
 };
 
@@ -212,8 +214,8 @@ absl::StatusOr<QaData> ReadHotpot(absl::string_view text) {
   return data;
 }
 
-std::unique_ptr<RulerGenerator> MakeQa(QaData data) {
-  return std::make_unique<Qa>(std::move(data));
+std::unique_ptr<RulerGenerator> MakeQa(QaData data, int64_t max_length) {
+  return std::make_unique<Qa>(std::move(data), max_length);
 }
 
 }  // namespace lt2::tasks

@@ -156,7 +156,7 @@ absl::StatusOr<std::unique_ptr<RulerTask>> RulerTask::Create(
     if (!data.ok()) {
       return Annotate(data.status(), absl::StrCat(key, ": ", qa_file));
     }
-    task->generator_ = MakeQa(*std::move(data));
+    task->generator_ = MakeQa(*std::move(data), task->max_length_);
   }
   const int64_t items = task->generator_->num_items();
   if (items >= 0) task->num_samples_ = std::min(task->num_samples_, items);

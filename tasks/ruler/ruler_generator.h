@@ -76,7 +76,7 @@ struct QaData {
 // line or item.
 absl::StatusOr<QaData> ReadSquad(absl::string_view text);
 absl::StatusOr<QaData> ReadHotpot(absl::string_view text);
-std::unique_ptr<RulerGenerator> MakeQa(QaData data);
+std::unique_ptr<RulerGenerator> MakeQa(QaData data, int64_t max_length);
 
 // `k` of {0, ..., n-1} without replacement, in the order drawn.
 std::vector<int64_t> DrawWithoutReplacement(Philox& rng, int64_t n, int64_t k);

@@ -260,6 +260,20 @@ TEST(Ruler, IsAsLongAsFits) {
   }
 }
 
+TEST(Ruler, ShortPromptsAreNearlyAsLongAsFits) {
+  for (const char* name : {"niah_single_1", "niah_single_2", "niah_multiquery",
+                           "niah_multikey_2", "fwe"}) {
+    SCOPED_TRACE(name);
+    const auto task = Make(SpecOf(name, 2000));
+    for (int64_t i = 0; i < 8; ++i) {
+      const auto sample = task->Sample(i);
+      ASSERT_TRUE(sample.ok()) << sample.status();
+      EXPECT_LE(sample->tokens + task->max_new_tokens(), 2000);
+      EXPECT_GT(sample->tokens + task->max_new_tokens(), 1400);
+    }
+  }
+}
+
 TEST(Ruler, SamplesArePureFunctionsOfSpecAndIndex) {
   for (const std::string& name : RulerTaskNames()) {
     SCOPED_TRACE(name);
