@@ -1,9 +1,11 @@
 // bazel run //tools:describe -- CONFIG [--set key=value ...] [--length=N]
-//     [--batch=B] [--loops=T] [--activation=bf16|f32] [--json]
+//     [--batch=B] [--loops=T] [--activation=bf16|f32] [--notensors] [--json]
 //
 // Shows what a configuration is and what it costs: which mixer each loop and
 // layer has, parameters, FLOPs, bytes that decoding reads, states. CONFIG is a
-// run's or a model's JSON file or a checkpoint's folder.
+// run's or a model's JSON file or a model's folder (ours or an Ouro's). Of a
+// folder with weights it lists the tensors too, and what is missing, wrong or
+// too much, in which case it exits with 1.
 
 #include <cstdio>
 
@@ -12,6 +14,7 @@
 #include "absl/flags/usage.h"
 #include "kernels/core/program.h"
 #include "tools/description/description.h"
+#include "tools/description/folder.h"
 #include "tools/overrides.h"
 
 ABSL_FLAG(int64_t, length, 4096, "tokens of a sequence");
@@ -19,6 +22,7 @@ ABSL_FLAG(int64_t, batch, 1, "sequences that decode together");
 ABSL_FLAG(int64_t, loops, 0, "loops at inference; 0 = the model's loop_count");
 ABSL_FLAG(std::string, activation, "bf16",
           "type of activations, matrices and caches: bf16 (a GPU's) or f32");
+ABSL_FLAG(bool, tensors, true, "list the tensors of a folder");
 ABSL_FLAG(bool, json, false, "print JSON");
 
 namespace lt2::tools {
@@ -27,8 +31,9 @@ namespace {
 constexpr char kUsage[] =
     "Shows what a model's configuration is and what it costs.\n"
     "  describe CONFIG [--set key=value ...] [--length=N] [--batch=B]\n"
-    "           [--loops=T] [--activation=bf16|f32] [--json]\n"
-    "CONFIG: a JSON file of a run or of a model, or a checkpoint's folder.";
+    "           [--loops=T] [--activation=bf16|f32]\n"
+    "           [--notensors] [--json]\n"
+    "CONFIG: a JSON file of a run or of a model, or a model's folder.";
 
 absl::Status Main(const std::vector<char*>& arguments,
                   const std::vector<std::string>& overrides) {
@@ -58,11 +63,19 @@ absl::Status Main(const std::vector<char*>& arguments,
                        LoadModelConfig(arguments[1], overrides));
   const auto description = Describe(model, options);
   if (!description.ok()) return Annotate(description.status(), arguments[1]);
-  const std::string text = absl::GetFlag(FLAGS_json)
-                               ? ToJson(*description).dump(2) + "\n"
-                               : ToText(*description);
+  std::string text = ToText(*description);
+  nlohmann::json json = ToJson(*description);
+  absl::Status status;
+  if (absl::GetFlag(FLAGS_tensors) && HasWeights(arguments[1])) {
+    LT2_ASSIGN_OR_RETURN(const FolderDescription folder,
+                         DescribeFolder(arguments[1]));
+    text = absl::StrCat(folder.text, "\n", text);
+    json["folder"] = folder.json;
+    status = folder.status;
+  }
+  if (absl::GetFlag(FLAGS_json)) text = json.dump(2) + "\n";
   std::fputs(text.c_str(), stdout);
-  return absl::OkStatus();
+  return status;
 }
 
 }  // namespace

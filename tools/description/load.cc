@@ -4,6 +4,7 @@
 
 #include "kernels/core/json/json_reader.h"
 #include "kernels/core/json/strict_json.h"
+#include "model/hf/ouro_config.h"
 #include "model/io/atomic_file.h"
 #include "tasks/task.h"
 
@@ -46,6 +47,12 @@ absl::StatusOr<NamedConfig> Read(nlohmann::json root, const std::string& path,
   }
   NamedConfig result;
   result.name = path;
+  if (model::IsOuroConfig(root)) {
+    LT2_ASSIGN_OR_RETURN(const model::OuroConfig ouro,
+                         model::ReadOuroConfig(root, "Ouro"));
+    result.config = ouro.model;
+    return result;
+  }
   if (!root.is_object() || !root.contains("model")) {
     LT2_ASSIGN_OR_RETURN(result.config, model::ModelConfig::FromJson(root, ""));
     return result;

@@ -16,7 +16,8 @@ struct NamedConfig {
 };
 
 // `path` is a configuration of a run (a recipe, a preset), one of a model
-// alone (the content of "model"), or a checkpoint's folder. `overrides` are
+// alone (the content of "model"), Ouro's config.json, or a folder with one of
+// these as its config.json. `overrides` are
 // "key=value" assignments to the file's keys, as those of //tools:train.
 //
 // The name is the file's "name" or its path. A recipe may leave the vocabulary
