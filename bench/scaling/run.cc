@@ -77,7 +77,7 @@ absl::StatusOr<RunSummary> RunPreset(const Preset& preset,
       LT2_ASSIGN_OR_RETURN(run->ceilings, measurer->MeasureCeilings());
     }
     if (options.progress) {
-      options.progress(absl::StrFormat("ceilings: %.1f TFLOP/s, %.0f GB/s",
+      options.progress(absl::StrFormat("ceilings: %.3g TFLOP/s, %.3g GB/s",
                                        run->ceilings.flops_per_s / 1e12,
                                        run->ceilings.bytes_per_s / 1e9));
     }
