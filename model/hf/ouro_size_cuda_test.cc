@@ -187,6 +187,64 @@ void RunAtFullSize(DType activation, int64_t prompt, Agreement* agreement) {
               double((*state)->bytes()) / kGiB);
 }
 
+// Small Ouros of every rule, and a hybrid without convolutions, through a state
+// in f32: the GPU's logits against the CPU's.
+TEST(OuroSizeCuda, SmallOurosComputeWhatTheCpuComputes) {
+  LT2_SKIP_WITHOUT_CUDA();
+  nlohmann::json tiny = Ouro14();
+  tiny.update({{"hidden_size", 64},
+               {"num_hidden_layers", 2},
+               {"num_attention_heads", 2},
+               {"num_key_value_heads", 1},
+               {"head_dim", 32},
+               {"intermediate_size", 96},
+               {"vocab_size", 101}});
+  const nlohmann::json kinds[] = {
+      nlohmann::json::object(),
+      {{"exit_rule", "weighted"}},
+      {{"exit_threshold", 0.6}},
+      {{"cache_sharing", "last"}},
+      {{"cache_sharing", "first"}},
+      {{"layer_pattern", "gdn,full"}, {"cache_sharing", "last"}}};
+  constexpr int64_t kSeq = 40, kFirst = 33;
+  for (const nlohmann::json& kind : kinds) {
+    SCOPED_TRACE(kind.dump());
+    const auto config = ReadOuroConfig(tiny, "config.json", kind);
+    ASSERT_TRUE(config.ok()) << config.status();
+    std::vector<std::vector<double>> logits;
+    for (const Device device : {Device::kCPU, Device::kCUDA}) {
+      auto ctx = Context::Create(device);
+      ASSERT_TRUE(ctx.ok()) << ctx.status();
+      auto model = LoopedModel::Create(**ctx, config->model, 1,
+                                       /*training=*/false, DType::kF32);
+      ASSERT_TRUE(model.ok()) << model.status();
+      auto state = DecodeState::Create(**model, 1, kSeq);
+      ASSERT_TRUE(state.ok()) << state.status();
+      std::vector<double> all;
+      for (int64_t at = 0; at < kSeq; at += at == 0 ? kFirst : 1) {
+        std::vector<double> ids;
+        for (int64_t i = at; i < (at == 0 ? kFirst : at + 1); ++i) {
+          ids.push_back(static_cast<double>(i * 7 % 101));
+        }
+        const auto piece = Logits(
+            **model,
+            testing::ToTensor(**ctx, DType::kI32,
+                              {1, static_cast<int64_t>(ids.size())}, ids),
+            state->get());
+        ASSERT_TRUE(piece.ok()) << piece.status();
+        const auto values = testing::ToDoubles(**ctx, *piece);
+        all.insert(all.end(), values.begin(), values.end());
+      }
+      logits.push_back(std::move(all));
+    }
+    const double error = testing::RmsRatio(logits[1], logits[0]);
+    std::printf("%s: relative RMS of the GPU's logits %.1e\n",
+                kind.dump().c_str(), error);
+    // Two f32 engines through eight blocks.
+    EXPECT_LT(error, 1e-4);
+  }
+}
+
 // In bf16, as it is used. Random weights carry roundings through 192 blocks
 // without bound, so the agreement is printed and not judged.
 TEST(OuroSizeCuda, PrefillsAndDecodesAtFullSize) {
