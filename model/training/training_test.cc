@@ -115,6 +115,39 @@ TEST(TrainStep, BitsDoNotDependOnThreads) {
   }
 }
 
+TEST(TrainStep, FewerLoopsAreThoseOfTheModel) {
+  auto ctx = CpuContext();
+  const nlohmann::json json = TestModels(32)[0].json;
+  Trainer trainer(*ctx, json);
+  const TestBatch b = MakeTestBatch(1);
+  ForwardOptions options;
+  options.loops = 1;
+  Tape tape(*ctx, Tape::kInference);
+  const Tensor ids = *ctx->FromHost<int32_t>(b.inputs, {2, 12});
+  const Tensor targets = *ctx->FromHost<int32_t>(b.targets, {24});
+  const Var loss = CrossEntropy(tape, trainer.model->Logits(tape, ids, options),
+                                targets, DType::kF32);
+  ASSERT_TRUE(tape.ok()) << tape.status();
+  TrainStep one(*trainer.model, *trainer.optimizer, Recompute::kNothing, 1);
+  const auto metrics = one.Run(2, 12, b.inputs, b.targets, 0, 1);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->loss, ToDoubles(*ctx, loss.value())[0]);
+  EXPECT_NE(metrics->loss, trainer.Run(1, 0)->loss);  // of all three loops
+}
+
+TEST(Materialize, ValuesDoNotDependOnThreads) {
+  DeclaredParameter p;
+  p.DeclareProjection("layers.0.weight", 300, 1000, 256);
+  const std::vector<float> expected = InitialValues(p, 7);
+  for (int threads : {1, 3}) {
+    auto ctx = CpuContext(threads);
+    DeclaredParameter mine;
+    mine.DeclareProjection("layers.0.weight", 300, 1000, 256);
+    ASSERT_TRUE(Materialize(*ctx, 7, false, DType::kF32, &mine).ok());
+    EXPECT_EQ(*ctx->ToHost<float>(mine.value), expected);
+  }
+}
+
 TEST(TrainStep, NaNNamesStepAndTensor) {
   auto ctx = CpuContext();
   Trainer t(*ctx, TestModels(32)[0].json);
