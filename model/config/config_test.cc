@@ -213,6 +213,33 @@ TEST(ModelConfig, RoundTrips) {
   EXPECT_TRUE(again->gdn.allow_neg_eigval);
 }
 
+// Configurations from before Ouro's keys are written as they were.
+TEST(ModelConfig, OurosKeysRoundTripAndAreAbsentByDefault) {
+  const json ouro = {{"sandwich_norm", true}, {"loop_norm", true},
+                     {"exit_gate", true},     {"exit_rule", "threshold"},
+                     {"exit_threshold", 0.7}, {"cache_sharing", "first"}};
+  json all = {{"vocab_size", 8}};
+  const auto plain = ModelConfig::FromJson(all, "model");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  for (const auto& [key, value] : ouro.items()) {
+    EXPECT_FALSE(plain->ToJson().contains(key)) << key;
+  }
+  all.update(ouro);
+  const auto config = ModelConfig::FromJson(all, "model");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const json written = config->ToJson();
+  for (const auto& [key, value] : ouro.items()) {
+    EXPECT_EQ(written[key], value) << key;
+  }
+  EXPECT_EQ(ModelConfig::FromJson(written, "model")->ToJson(), written);
+  EXPECT_NE(ErrorOf({{"vocab_size", 8}, {"cache_sharing", "middle"}})
+                .find("model.cache_sharing: "),
+            std::string::npos);
+  EXPECT_EQ(ErrorOf({{"vocab_size", 8}, {"exit_rule", "weighted"}}),
+            "model.exit_rule: 'weighted' needs the gate: set exit_gate to "
+            "true");
+}
+
 TEST(MixerConfigs, DefaultsAreTheLayers) {
   const auto c = ModelConfig::FromJson(
       {{"vocab_size", 100}, {"dim", 1024}, {"n_heads", 16}}, "model");
