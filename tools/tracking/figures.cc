@@ -35,7 +35,7 @@ std::string Text(double x, double y, const char* anchor,
 }
 
 std::string SignedPercent(double ratio) {
-  return absl::StrFormat("%+.3g%%", 100 * ratio);
+  return absl::StrFormat("%+.2g%%", 100 * ratio);
 }
 
 // The range of the vertical axis of a history.
@@ -121,19 +121,25 @@ std::string IntervalSvg(const IntervalBar& bar, const std::string& label) {
 std::string TrendSvg(const Trend& trend, const std::string& label) {
   const std::vector<double>& values = trend.values;
   if (values.empty()) return "";
-  constexpr double kTop = 8, kBottom = kTrendHeight - 8, kSide = 6;
+  constexpr double kTop = 10, kBottom = kTrendHeight - 10;
+  constexpr double kLeft = 52, kRight = kWidth - 8;  // numbers are on the left
   const Range range = RangeOf(values);
   const auto x_of = [&](double place) {
     const double last = static_cast<double>(values.size()) - 1;
-    return last == 0 ? kWidth / 2 : kSide + place / last * (kWidth - 2 * kSide);
+    return last == 0 ? (kLeft + kRight) / 2
+                     : kLeft + place / last * (kRight - kLeft);
   };
   const auto y_of = [&](double value) {
     return kBottom -
            (value - range.low) / (range.high - range.low) * (kBottom - kTop);
   };
   std::string svg = Open(kTrendHeight, label);
-  svg +=
-      Line("axis", kSide, kTrendHeight - 1, kWidth - kSide, kTrendHeight - 1);
+  const double first = values[0];
+  for (const double value : {range.low, range.high}) {
+    svg += Line("axis", kLeft, y_of(value), kRight, y_of(value));
+    svg += Text(kLeft - 6, y_of(value) + 4, "end",
+                SignedPercent(value / first - 1));
+  }
   std::string path;
   for (size_t i = 0; i < values.size(); ++i) {
     absl::StrAppendFormat(&path, "%s%.1f %.1f", i == 0 ? "M" : " L",
@@ -165,15 +171,19 @@ std::string TrendSvg(const Trend& trend, const std::string& label) {
 }
 
 std::string TrendText(const Trend& trend, int columns) {
-  if (trend.values.empty()) return "";
-  const Range range = RangeOf(trend.values);
-  const size_t first =
-      trend.values.size() -
-      std::min(trend.values.size(), static_cast<size_t>(columns));
+  const size_t n = trend.values.size();
+  if (n == 0) return "";
+  const size_t width = std::min(n, static_cast<size_t>(columns));
+  std::vector<double> medians;
+  for (size_t i = 0; i < width; ++i) {
+    medians.push_back(bench::Median(
+        std::vector<double>(trend.values.begin() + i * n / width,
+                            trend.values.begin() + (i + 1) * n / width)));
+  }
+  const Range range = RangeOf(medians);
   std::string text;
-  for (size_t i = first; i < trend.values.size(); ++i) {
-    const double unit =
-        (trend.values[i] - range.low) / (range.high - range.low);
+  for (const double median : medians) {
+    const double unit = (median - range.low) / (range.high - range.low);
     const int height = std::clamp(static_cast<int>(unit * 8), 0, 7);
     // U+2581 to U+2588 in UTF-8.
     text += "\xe2\x96";

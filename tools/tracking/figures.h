@@ -20,13 +20,15 @@ struct IntervalBar {
 std::string IntervalSvg(const IntervalBar& bar, const std::string& label);
 
 // A history, oldest first, with the level (median) between change points. The
-// axis covers at least 4 %, so that noise looks as small as it is.
+// axis covers at least 4 %, so that noise looks as small as it is; its numbers
+// are relative to the first value.
 struct Trend {
   std::vector<double> values;    // > 0
   std::vector<int64_t> changes;  // first index of each new level
 };
 std::string TrendSvg(const Trend& trend, const std::string& label);
-// The same as a line of at most `columns` characters of eight heights.
+// The same as a line of at most `columns` characters of eight heights, each the
+// median of its part of the history.
 std::string TrendText(const Trend& trend, int columns = 24);
 
 // `text` where HTML expects text or a quoted attribute.

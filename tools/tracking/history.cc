@@ -10,6 +10,7 @@
 #include "evals/stats/table.h"
 #include "model/io/atomic_file.h"
 #include "tools/tracking/figures.h"
+#include "tools/tracking/report.h"
 
 namespace lt2::tools {
 namespace {
@@ -27,9 +28,14 @@ std::string ChangeText(const Series& series, const ChangePoint& change) {
          (series.IsWorse(change) ? ", worse" : ", better");
 }
 
-std::string ValueText(const Series& series, double value) {
-  return absl::StrFormat(series.subject.unit.empty() ? "%.4g%s" : "%.4g %s",
-                         value, series.subject.unit);
+std::string Last(const Series& series, double value) {
+  return ValueText(value, series.subject.unit);
+}
+
+// The median of values [begin, end).
+double Level(const Series& series, int64_t begin, int64_t end) {
+  return bench::Median(std::vector<double>(series.values.begin() + begin,
+                                           series.values.begin() + end));
 }
 
 // What the gate would say of the last commit, by benchmark; "" without it.
@@ -64,15 +70,24 @@ PageRow RowOf(const Series& series, const std::string& last_commit) {
   if (series.changes.empty()) {
     row.label = n < kShort ? "TOO SHORT" : "STEADY";
     row.tone = n < kShort ? Tone::kNeutral : Tone::kQuiet;
-    row.headline =
-        n == 0 ? "no value" : ValueText(series, series.values.back());
+    row.headline = n == 0 ? "no value" : Last(series, series.values.back());
   } else {
-    const ChangePoint& change = series.changes.back();
-    const bool worse = series.IsWorse(change);
-    row.label = worse ? "WORSE" : "BETTER";
-    row.tone = worse ? Tone::kBad : Tone::kGood;
+    const int still = series.StillWorse();
+    const size_t place =
+        still >= 0 ? static_cast<size_t>(still) : series.changes.size() - 1;
+    const ChangePoint& change = series.changes[place];
+    const bool undone = still < 0 && series.IsWorse(change);
+    const bool back =
+        still < 0 && std::abs(series.Remaining(0)) <
+                         std::log1p(bench::ChangePointOptions().least_change);
+    row.label = still >= 0 ? "WORSE" : back || undone ? "AS BEFORE" : "BETTER";
+    row.tone = still >= 0       ? Tone::kBad
+               : back || undone ? Tone::kQuiet
+                                : Tone::kGood;
     row.headline = absl::StrCat(
-        ChangeText(series, change), " since ",
+        bench::Percent(still >= 0 ? series.Remaining(place)
+                                  : series.Remaining(0)),
+        still >= 0 ? " since " : ", last change in ",
         series.commits[static_cast<size_t>(change.first)].substr(0, 12));
   }
   Trend trend;
@@ -87,12 +102,12 @@ PageRow RowOf(const Series& series, const std::string& last_commit) {
   }
   row.trend = TrendText(trend);
   if (n > 0) {
-    row.facts.push_back({"first", ValueText(series, series.values.front())});
-    row.facts.push_back({"last", ValueText(series, series.values.back())});
+    row.facts.push_back({"first", Last(series, series.values.front())});
+    row.facts.push_back({"last", Last(series, series.values.back())});
     row.figure = TrendSvg(
         trend, absl::StrFormat("%d commits, %s to %s, %d changes of level", n,
-                               ValueText(series, series.values.front()),
-                               ValueText(series, series.values.back()),
+                               Last(series, series.values.front()),
+                               Last(series, series.values.back()),
                                series.changes.size()));
   }
   row.facts.push_back({"commits", absl::StrCat(n)});
@@ -104,23 +119,31 @@ PageRow RowOf(const Series& series, const std::string& last_commit) {
 }
 
 std::string Bisection(const Series& series) {
-  const size_t first = static_cast<size_t>(series.changes.back().first);
+  const size_t first = static_cast<size_t>(
+      series.changes[static_cast<size_t>(series.StillWorse())].first);
   return absl::StrCat("git log --oneline ", series.commits[first - 1], "..",
                       series.commits[first]);
 }
 
 }  // namespace
 
-double Series::Drift() const {
-  if (changes.empty()) return 0;
-  const auto level = [&](int64_t begin, int64_t end) {
-    return std::log(bench::Median(
-        std::vector<double>(values.begin() + begin, values.begin() + end)));
-  };
-  const double change =
-      level(changes.back().first, static_cast<int64_t>(values.size())) -
-      level(0, changes.front().first);
-  return subject.higher_is_better ? -change : change;
+double Series::Remaining(size_t change) const {
+  const int64_t end = static_cast<int64_t>(values.size());
+  const int64_t begin = change == 0 ? 0 : changes[change - 1].first;
+  const double before = Level(*this, begin, changes[change].first);
+  const double now = Level(*this, changes.back().first, end);
+  return (subject.higher_is_better ? -1 : 1) * std::log(now / before);
+}
+
+int Series::StillWorse() const {
+  int worst = -1;
+  double most = std::log1p(bench::ChangePointOptions().least_change);
+  for (size_t i = 0; i < changes.size(); ++i) {
+    if (!IsWorse(changes[i]) || Remaining(i) < most) continue;
+    most = Remaining(i);
+    worst = static_cast<int>(i);
+  }
+  return worst;
 }
 
 absl::StatusOr<std::vector<Series>> FindSeries(
@@ -187,9 +210,7 @@ std::string SeriesText(const std::vector<Series>& all) {
 
 int SeriesExitCode(const std::vector<Series>& all) {
   for (const Series& series : all) {
-    for (const ChangePoint& change : series.changes) {
-      if (series.IsWorse(change)) return 1;
-    }
+    if (series.StillWorse() >= 0) return 1;
   }
   return 0;
 }
@@ -221,13 +242,18 @@ absl::StatusOr<Page> HistoryPage(const std::vector<Record>& history,
   LT2_ASSIGN_OR_RETURN(std::vector<Series> all, FindSeries(history));
   LT2_ASSIGN_OR_RETURN(const auto last, LastCommit(history));
   const auto rank = [](const Series& series) {
-    if (series.changes.empty()) return 1;
-    return series.IsWorse(series.changes.back()) ? 0 : 2;
+    return series.StillWorse() >= 0 ? 0 : series.changes.empty() ? 2 : 1;
+  };
+  const auto cost = [](const Series& series) {
+    const int still = series.StillWorse();
+    return still >= 0 ? series.Remaining(static_cast<size_t>(still))
+           : series.changes.empty() ? 0.0
+                                    : series.Remaining(0);
   };
   std::stable_sort(all.begin(), all.end(),
                    [&](const Series& a, const Series& b) {
                      if (rank(a) != rank(b)) return rank(a) < rank(b);
-                     return a.Drift() > b.Drift();
+                     return cost(a) > cost(b);
                    });
   Page page;
   page.title = "Speed, commit by commit";
@@ -245,34 +271,36 @@ absl::StatusOr<Page> HistoryPage(const std::vector<Record>& history,
       absl::StrCat(steady, " of ", all.size(), " without a change of level");
   page.verdict = worse > 0
                      ? absl::StrCat(worse, " of ", all.size(),
-                                    " benchmarks became slower and still are.")
+                                    " benchmarks became slower and stayed so.")
                      : absl::StrCat("No benchmark of ", all.size(),
                                     " is slower than it was.");
   if (better > 0)
     absl::StrAppend(&page.verdict, " ", better, " became faster.");
   page.tone = worse > 0 ? Tone::kBad : better > 0 ? Tone::kGood : Tone::kQuiet;
   page.legend =
-      "Each line: medians by commit, oldest left, the last one marked; its "
-      "vertical range is at least 4 %. Thick: the level between changes. "
+      "Each line: medians by commit, oldest left, the last one marked; the "
+      "vertical range, relative to the first, is at least 4 %. Thick: the "
+      "level between changes. "
       "Dashed: a change of level (energy statistic, p at most 0.001, at least "
       "1 %), which needs about 3 commits after it to be seen.";
   for (const Series& series : all) {
-    if (rank(series) != 0 || page.next.size() == 3) continue;
+    if (rank(series) != 0 || page.next.size() >= 6) continue;
     page.next.push_back({absl::StrCat("See what changed before ",
                                       series.subject.Name(), " became slower:"),
                          Bisection(series)});
-    const size_t first = static_cast<size_t>(series.changes.back().first);
+    const size_t first = static_cast<size_t>(
+        series.changes[static_cast<size_t>(series.StillWorse())].first);
     page.next.push_back(
-        {"Measure these two commits against each other (the target is that of "
-         "the benchmark):",
-         absl::StrCat("bazel run //tools:track -- compare --commits=",
+        {"Measure these two commits against each other:",
+         absl::StrCat("./bazelw run //tools:track -- compare --commits=",
                       series.commits[first - 1], "..", series.commits[first],
-                      " --benchmark=//FOLDER:", series.subject.suite)});
+                      " --benchmark=$(./bazelw query 'filter(\":",
+                      series.subject.suite, "$\", //...)')")});
   }
   if (page.next.empty()) {
     page.next.push_back(
         {"Nothing. After the next commit on the main branch, append it:",
-         absl::StrCat("bazel run //tools:track -- record --history=", path,
+         absl::StrCat("./bazelw run //tools:track -- record --history=", path,
                       " --commits=", history.back().commit,
                       "..HEAD --suite=SUITE.json")});
   }

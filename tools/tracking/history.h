@@ -24,8 +24,12 @@ struct Series {
   bool IsWorse(const bench::ChangePoint& change) const {
     return (change.change > 0) != subject.higher_is_better;
   }
-  // The last level's cost over the first's, as a logarithm; 0 without changes.
-  double Drift() const;
+  // How much of a change is left: the last level's cost over that before the
+  // change, as a logarithm.
+  double Remaining(size_t change) const;
+  // The change for the worse of which most is left, if that is at least 1 %;
+  // else -1: a slowdown that was undone is no news.
+  int StillWorse() const;
 };
 
 // In the order of their first records.
@@ -34,7 +38,7 @@ absl::StatusOr<std::vector<Series>> FindSeries(
 
 // A table of the change points and a line that counts them.
 std::string SeriesText(const std::vector<Series>& series);
-// 1 if a change is for the worse, else 0.
+// 1 if something became worse and still is, else 0.
 int SeriesExitCode(const std::vector<Series>& series);
 
 // The text of the history file with the records appended, which must name their

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -271,8 +272,17 @@ absl::StatusOr<ComparedBuilds> CompareBuilds(const MeasureOptions& options) {
     result.about.push_back({"clock", RangeText(bench.megahertz(), " MHz")});
   }
   if (!bench.load().empty()) {
+    const auto cores = options.machine.find("cores");
+    int count = 0;
+    const bool busy = cores != options.machine.end() &&
+                      absl::SimpleAtoi(cores->second, &count) &&
+                      bench.load().low > count;
     result.about.push_back(
-        {"load average before processes", RangeText(bench.load(), "")});
+        {"load average",
+         absl::StrCat(RangeText(bench.load(), ""),
+                      busy ? ": more programs ran than the machine has cores, "
+                             "which makes verdicts UNCLEAR"
+                           : "")});
   }
   result.about.push_back({"raw files", bench_options.out});
   return result;

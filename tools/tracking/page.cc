@@ -44,10 +44,11 @@ font-size:.875rem}
 dl div{display:flex;gap:.4rem;min-width:0}
 dt{color:var(--soft);white-space:nowrap}
 dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
-.about dl{display:grid;grid-template-columns:max-content minmax(0,1fr);
+.about dl{display:grid;grid-template-columns:minmax(0,14rem) minmax(0,1fr);
 gap:.25rem 1rem}.about dl div{display:contents}
 pre{background:var(--page);border:1px solid var(--line);border-radius:.3rem;
-padding:.6rem .8rem;overflow-x:auto;margin:.4rem 0 0}
+padding:.6rem .8rem;white-space:pre-wrap;word-break:break-all;
+margin:.4rem 0 0}
 ol{margin:0;padding-left:1.3rem}li{margin:.3rem 0}li::marker{color:var(--soft)}
 .legend{color:var(--soft);font-size:.875rem;margin:0 0 .8rem;max-width:60rem}
 .figure{display:block;width:100%;height:auto;color:var(--ink)}
@@ -148,16 +149,15 @@ std::string PageHtml(const Page& page) {
     for (const PageStep& step : page.next) {
       absl::StrAppend(&html, "<li>", Safe(step.text));
       if (!step.command.empty()) {
-        // A screen reader's and keyboard's user can scroll it.
-        absl::StrAppend(&html, "<pre tabindex=\"0\"><code>",
-                        EscapeHtml(step.command), "</code></pre>");
+        absl::StrAppend(&html, "<pre><code>", EscapeHtml(step.command),
+                        "</code></pre>");
       }
       html += "</li>\n";
     }
     html += "</ol></div>\n";
   }
   if (!page.rows.empty() || !page.folded.empty()) {
-    html += "<h2>Benchmarks, worst first</h2>\n";
+    html += "<h2>Results, worst first</h2>\n";
     if (!page.legend.empty()) {
       absl::StrAppend(&html, "<p class=\"legend\">", Safe(page.legend),
                       "</p>\n");

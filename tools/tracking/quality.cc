@@ -80,6 +80,10 @@ QualityRow RowOf(const Comparison& c) {
       scale * row.estimate, scale * row.low, scale * row.high);
   row.detectable = absl::StrFormat(accuracy ? "%.2f points" : "%.4f bpb",
                                    scale * c.detectable);
+  if (accuracy) {
+    row.pairs = absl::StrFormat("only base %d, only head %d (McNemar p %.4f)",
+                                c.only_base, c.only_head, c.mcnemar_p);
+  }
   const double unit = accuracy || c.base == 0 ? 1 : 1 / c.base;
   const double sign = c.higher_is_better ? -unit : unit;
   row.cost = sign * row.estimate;

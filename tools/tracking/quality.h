@@ -39,6 +39,8 @@ struct QualityRow {
   // Values of both sides, head - base with its interval, and how small a
   // difference would have been seen, in words.
   std::string base, head, change, detectable;
+  // Of accuracy: examples that only one side got right, McNemar's exact p.
+  std::string pairs;
   double estimate = 0, low = 0, high = 0;  // in the metric's unit
   double p = 1;                            // adjusted
   int64_t n = 0;                           // examples, or seeds of the head

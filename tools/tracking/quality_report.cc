@@ -111,6 +111,7 @@ ordered_json QualityJson(const QualityReport& report) {
     out["floor"] = Number(row, row.floor);
     out["detectable"] = row.detectable;
     out["n"] = row.n;
+    out["pairs"] = row.pairs;
     json["rows"].push_back(std::move(out));
   }
   return json;
@@ -158,8 +159,21 @@ Page QualityPage(const QualityReport& report,
   const bool scores = report.kind == QualityKind::kScores;
   page.title =
       scores ? "Quality, example by example" : "Quality: seeds that succeed";
-  page.verdict = Advice(report);
   const int code = report.ExitCode();
+  const auto count = [&](Class type) {
+    return std::count_if(report.rows.begin(), report.rows.end(),
+                         [&](const QualityRow& r) { return r.type == type; });
+  };
+  const auto say = [&](int64_t rows, const char* what) {
+    return absl::StrCat(rows, " of ", report.rows.size(), " rows ", what);
+  };
+  page.verdict =
+      code == 0
+          ? absl::StrCat("Nothing is worse (", report.rows.size(), " rows).")
+      : code == 1 ? say(count(Class::kWorse), "worse.")
+      : code == 2 ? say(count(Class::kMissing), "could not be compared.")
+                  : say(count(Class::kUnclear) + count(Class::kNew),
+                        "could not be decided.");
   page.tone = code == 0 ? Tone::kGood : code == 3 ? Tone::kDoubt : Tone::kBad;
   double limit = scores ? 0.02 : 0.5;
   for (const QualityRow& row : report.rows) {
@@ -184,6 +198,7 @@ Page QualityPage(const QualityReport& report,
                    {"would have been seen", row.detectable},
                    {"n", absl::StrCat(row.n)},
                    {"p", absl::StrFormat("%.4f", row.p)}};
+    if (!row.pairs.empty()) entry.facts.push_back({"right whole", row.pairs});
     IntervalBar bar;
     bar.estimate = row.cost;
     bar.low = row.cost_low;

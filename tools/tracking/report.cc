@@ -24,10 +24,6 @@ std::string IntervalText(const Shift& shift) {
                          100 * std::expm1(shift.cost.high));
 }
 
-std::string Value(double value, const std::string& unit) {
-  return absl::StrFormat(unit.empty() ? "%.4g%s" : "%.4g %s", value, unit);
-}
-
 evals::Table RowTable(const Report& report, bool all) {
   const auto right = evals::Align::kRight;
   evals::Table table({{"benchmark"},
@@ -47,9 +43,10 @@ evals::Table RowTable(const Report& report, bool all) {
     if (row.confirmed) label += " (confirmed)";
     if (row.judgement.implausible) label += " (implausible)";
     table.AddRow(
-        {row.subject.Name(), label, Value(row.base, row.subject.unit),
-         Value(row.head, row.subject.unit), Percent(row.shift.cost.estimate),
-         IntervalText(row.shift), absl::StrFormat("%.1f %%", 100 * row.floor),
+        {row.subject.Name(), label, ValueText(row.base, row.subject.unit),
+         ValueText(row.head, row.subject.unit),
+         Percent(row.shift.cost.estimate), IntervalText(row.shift),
+         absl::StrFormat("%.1f %%", 100 * row.floor),
          Percent(row.shift.detectable),
          absl::StrFormat(
              "%.4f", std::min(row.judgement.p_slower, row.judgement.p_faster)),
@@ -71,8 +68,9 @@ std::string Advice(const Report& report) {
       break;
   }
   return report.needs_confirmation
-             ? "Inconclusive: measure again, and give the second round with "
-               "--confirm; unclear rows need more rounds (processes).\n"
+             ? "Inconclusive: SLOWER fails only if a second round says so too "
+               "(gate: --confirm); unclear rows need more rounds "
+               "(processes).\n"
              : "Inconclusive: unclear rows need more rounds (processes); at "
                "least 7 on each side decide.\n";
 }
@@ -142,6 +140,19 @@ std::pair<std::string, std::string> Problem(const Report& report,
 }
 
 }  // namespace
+
+std::string ValueText(double value, const std::string& unit) {
+  static const char* const kUnits[] = {"ns", "us", "ms", "s"};
+  const auto* place = std::find(std::begin(kUnits), std::end(kUnits), unit);
+  if (place == std::end(kUnits)) {
+    return absl::StrFormat(unit.empty() ? "%.4g%s" : "%.4g %s", value, unit);
+  }
+  while (place + 1 != std::end(kUnits) && std::abs(value) >= 1000) {
+    value /= 1000;
+    ++place;
+  }
+  return absl::StrFormat("%.4g %s", value, *place);
+}
 
 std::string ReportText(const Report& report, bool all) {
   std::string text;

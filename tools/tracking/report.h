@@ -22,6 +22,9 @@ nlohmann::ordered_json ReportJson(const bench::Report& report);
 // is unclear, a hint, unconfirmed or without baseline is skipped, with why.
 std::string ReportJUnit(const bench::Report& report);
 
+// "1.23 ms" of 1.23e6 and "ns"; other units as they are.
+std::string ValueText(double value, const std::string& unit);
+
 }  // namespace lt2::tools
 
 #endif  // LT2_TOOLS_TRACKING_REPORT_H_

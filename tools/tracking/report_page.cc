@@ -70,14 +70,9 @@ PageRow Judged(const Report& report, const Row& row, double limit) {
     entry.label += ", not confirmed";
   }
   if (row.judgement.implausible) entry.label += ", implausible";
-  const auto value = [&](double x) {
-    return row.subject.unit.empty()
-               ? absl::StrFormat("%.4g", x)
-               : absl::StrFormat("%.4g %s", x, row.subject.unit);
-  };
   entry.facts = {
-      {"base", value(row.base)},
-      {"head", value(row.head)},
+      {"base", ValueText(row.base, row.subject.unit)},
+      {"head", ValueText(row.head, row.subject.unit)},
       {"floor", absl::StrFormat("%.1f %%", 100 * row.floor)},
       {"detectable", Percent(row.shift.detectable)},
       {"rounds", absl::StrCat(row.shift.rounds)},

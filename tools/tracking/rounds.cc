@@ -37,7 +37,8 @@ class Measurement {
     int done = options_.rounds;
     LT2_RETURN_IF_ERROR(Judge());
     while (result_.ended == "clear") {
-      open = Select([](const Row& row) { return row.Is(Verdict::kUnclear); });
+      open = Select(result_.report,
+                    [](const Row& row) { return row.Is(Verdict::kUnclear); });
       if (open.empty()) break;
       if (done == options_.max_rounds) {
         result_.ended = "max_rounds";
@@ -67,9 +68,9 @@ class Measurement {
 
   // The programs of the rows that `wanted` accepts, with these rows only.
   template <typename Wanted>
-  std::vector<Selection> Select(const Wanted& wanted) {
+  std::vector<Selection> Select(const Report& report, const Wanted& wanted) {
     std::map<int, std::vector<std::string>> subjects;
-    for (const Row& row : result_.report.rows) {
+    for (const Row& row : report.rows) {
       if (!wanted(row)) continue;
       const std::string subject = row.subject.Subject();
       subjects[program_of_[subject]].push_back(subject);
@@ -151,28 +152,39 @@ class Measurement {
   }
 
   // Measures what is SLOWER again, with as many rounds, and compares that
-  // alone.
+  // alone; what is UNCLEAR then gets more rounds, as the first time.
   absl::Status Confirm() {
     const auto slower = [](const Row& row) {
       return row.Is(Verdict::kSlower) && !row.judgement.hint;
     };
-    const std::vector<Selection> open = Select(slower);
-    if (open.empty() || result_.ended == "interrupted") {
-      return absl::OkStatus();
-    }
-    int rounds = options_.rounds;
+    std::vector<Selection> open = Select(result_.report, slower);
+    if (result_.ended == "interrupted") return absl::OkStatus();
+    int rounds = options_.rounds, done = 0;
     for (const Row& row : result_.report.rows) {
       if (slower(row)) rounds = std::max(rounds, row.shift.rounds);
     }
-    LT2_RETURN_IF_ERROR(Rounds("confirmation", open, rounds,
-                               options_.time_limit, &result_.base_again,
-                               &result_.head_again));
-    LT2_ASSIGN_OR_RETURN(const Report second,
-                         CompareRecords(result_.base_again, result_.head_again,
-                                        options_.compare));
     std::set<std::string> again;
-    for (const Row& row : second.rows) {
-      if (slower(row)) again.insert(row.subject.Key());
+    while (!open.empty() && rounds > done) {
+      const std::string ended = result_.ended;
+      result_.ended = "";
+      LT2_RETURN_IF_ERROR(Rounds("confirmation", open, rounds - done,
+                                 options_.time_limit, &result_.base_again,
+                                 &result_.head_again, done));
+      const bool stopped = !result_.ended.empty();
+      if (!stopped) result_.ended = ended;
+      LT2_ASSIGN_OR_RETURN(
+          const Report second,
+          CompareRecords(result_.base_again, result_.head_again,
+                         options_.compare));
+      again.clear();
+      for (const Row& row : second.rows) {
+        if (slower(row)) again.insert(row.subject.Key());
+      }
+      if (stopped) break;
+      open = Select(second,
+                    [](const Row& row) { return row.Is(Verdict::kUnclear); });
+      done = rounds;
+      rounds = std::min(2 * rounds, options_.max_rounds);
     }
     for (Row& row : result_.report.rows) {
       row.confirmed = slower(row) && again.count(row.subject.Key()) != 0;

@@ -21,7 +21,8 @@ namespace {
 using bench::Record;
 using nlohmann::json;
 
-constexpr uint64_t kConfirmationProcesses = 1000000;
+// Numbers of processes that no earlier series has.
+constexpr uint64_t kMoreProcesses = 10000, kConfirmationProcesses = 1000000;
 
 // "a=1,b=2"
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(
@@ -125,12 +126,14 @@ using About = std::vector<std::pair<std::string, std::string>>;
 
 absl::StatusOr<int> Finish(const bench::Report& report,
                            const std::string& title, const About& about,
+                           const std::vector<PageStep>& next,
                            const TrackOptions& options, std::string* out) {
   out->append(ReportText(report, options.all));
   LT2_RETURN_IF_ERROR(
       WriteIfWanted(options.json, ReportJson(report).dump(1) + "\n"));
   LT2_RETURN_IF_ERROR(WriteIfWanted(options.xml, ReportJUnit(report)));
-  LT2_RETURN_IF_ERROR(WritePage(ReportPage(report, title, about, {}), options));
+  LT2_RETURN_IF_ERROR(
+      WritePage(ReportPage(report, title, about, next), options));
   return report.ExitCode();
 }
 
@@ -168,18 +171,47 @@ absl::StatusOr<int> CompareFiles(const std::string& base_files,
   if (!head.empty()) {
     about.push_back({"machine", bench::MachineText(head[0].machine)});
   }
-  return Finish(report, "Speed of two builds", about, options, out);
+  return Finish(report, "Speed of two builds", about, {}, options, out);
+}
+
+// The command that goes on where the rounds ended.
+std::vector<PageStep> GoOn(const MeasureOptions& measure,
+                           const std::string& ended) {
+  if (ended == "clear" ||
+      (ended == "max_rounds" && 2 * measure.max_rounds > bench::kMostSamples)) {
+    return {};
+  }
+  std::string command = "./bazelw run //tools:track -- compare";
+  for (const auto& [flag, value] :
+       {std::make_pair("commits", measure.commits),
+        std::make_pair("binaries", measure.binaries),
+        std::make_pair("benchmark", measure.benchmark),
+        std::make_pair("suite", measure.suite),
+        std::make_pair("filter", measure.filter)}) {
+    if (!value.empty()) {
+      absl::StrAppend(&command, " --", flag, "='", value, "'");
+    }
+  }
+  const bool late = ended == "time_limit";
+  absl::StrAppend(&command, late ? " --time_limit=" : " --max_rounds=",
+                  late ? absl::StrCat(2 * measure.time_limit)
+                       : absl::StrCat(2 * measure.max_rounds));
+  return {{"Or let it take twice as long:", command}};
 }
 
 absl::StatusOr<int> CompareMeasured(const TrackOptions& options,
                                     std::string* out) {
   LT2_ASSIGN_OR_RETURN(const MeasureOptions measure, ToMeasure(options));
   LT2_ASSIGN_OR_RETURN(const ComparedBuilds compared, CompareBuilds(measure));
+  const auto next = GoOn(measure, compared.measured.ended);
   LT2_ASSIGN_OR_RETURN(const int code,
                        Finish(compared.measured.report, "Speed of two builds",
-                              compared.about, options, out));
+                              compared.about, next, options, out));
   for (const auto& [key, value] : compared.about) {
     absl::StrAppend(out, key, ": ", value, "\n");
+  }
+  for (const PageStep& step : next) {
+    absl::StrAppend(out, step.text, "\n  ", step.command, "\n");
   }
   return code;
 }
@@ -195,7 +227,7 @@ absl::StatusOr<int> Gate(const std::vector<Record>& head,
     about.push_back({"machine", bench::MachineText(head[0].machine)});
     about.push_back({"commit", head[0].commit});
   }
-  return Finish(report, "Speed against the history", about, options, out);
+  return Finish(report, "Speed against the history", about, {}, options, out);
 }
 
 absl::StatusOr<int> GateFiles(const std::string& files,
@@ -218,13 +250,38 @@ absl::StatusOr<int> GateFiles(const std::string& files,
   return Gate(head, second, history, {{"result", files}}, options, out);
 }
 
-// A second round is only measured where the first one asks for it.
+// Measures until the gate finds nothing UNCLEAR, or to the most rounds.
+absl::StatusOr<std::vector<Record>> MeasureForGate(
+    const std::vector<Record>& history, MeasureOptions measure) {
+  std::vector<Record> all;
+  while (true) {
+    LT2_ASSIGN_OR_RETURN(const auto more, MeasureCommits(measure, {}));
+    all.insert(all.end(), more.begin(), more.end());
+    LT2_ASSIGN_OR_RETURN(all, bench::MergeProcesses(all));
+    LT2_ASSIGN_OR_RETURN(const bench::Report report,
+                         bench::Gate(history, all, {}, {}));
+    bool unclear = false;
+    int rounds = 0;
+    for (const bench::Row& row : report.rows) {
+      unclear = unclear || row.Is(bench::Verdict::kUnclear);
+    }
+    for (const Record& record : all) {
+      rounds = std::max(rounds, static_cast<int>(record.samples.size()));
+    }
+    if (!unclear || 2 * rounds > measure.max_rounds) return all;
+    if (measure.tell) measure.tell("something is unclear: measuring more");
+    measure.rounds = rounds;
+    measure.first_process += kMoreProcesses;
+  }
+}
+
+// What is SLOWER is measured a second time.
 absl::StatusOr<int> GateMeasured(const TrackOptions& options,
                                  std::string* out) {
   if (options.history.empty()) return InvalidArgument("gate needs --history");
   LT2_ASSIGN_OR_RETURN(const auto history, ReadHistory(options.history));
   LT2_ASSIGN_OR_RETURN(MeasureOptions measure, ToMeasure(options));
-  LT2_ASSIGN_OR_RETURN(const auto head, MeasureCommits(measure, {}));
+  LT2_ASSIGN_OR_RETURN(const auto head, MeasureForGate(history, measure));
   LT2_ASSIGN_OR_RETURN(const bench::Report first,
                        bench::Gate(history, head, {}, {}));
   std::vector<Record> second;
@@ -232,7 +289,7 @@ absl::StatusOr<int> GateMeasured(const TrackOptions& options,
     if (!row.Is(bench::Verdict::kSlower) || row.judgement.hint) continue;
     if (measure.tell) measure.tell("something is slower: measuring again");
     measure.first_process = kConfirmationProcesses;
-    LT2_ASSIGN_OR_RETURN(second, MeasureCommits(measure, {}));
+    LT2_ASSIGN_OR_RETURN(second, MeasureForGate(history, measure));
     break;
   }
   return Gate(head, second, history, {}, options, out);

@@ -40,11 +40,13 @@ struct TrackOptions {
 //   gate RESULT          against options.history, or a results.json against
 //                        options.baseline
 //   gate                 measures measure.commits (one) or measure.binaries
-//                        (one program), a second time if something is SLOWER
+//                        (one program), more rounds while something is UNCLEAR,
+//                        and a second time if something is SLOWER
 //   record RESULT        appends to options.history, which may not exist yet:
 //                        one line for each benchmark
 //   record               measures measure.commits or measure.binaries
-//   series HISTORY       change points; 1 if one is for the worse
+//   series HISTORY       change points; 1 if something became worse and still
+//                        is
 //   report HISTORY       the same, to options.html and options.markdown
 //   machine              this machine's class
 //

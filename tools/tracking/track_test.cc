@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "bench/tracking/machine.h"
 #include "bench/tracking/records.h"
 #include "gtest/gtest.h"
 #include "kernels/core/philox.h"
@@ -158,6 +159,50 @@ TEST(Track, MachineOfGoogleBenchmarksFilesIsGiven) {
   EXPECT_EQ(Code({"record", file}, options), 2);
 }
 
+TEST(Track, MachineOfThisHostIsDetectedAndOfOthersNamed) {
+  const auto file = [](const std::string& host) {
+    return Write("of_" + host, "{\"context\":{\"host_name\":\"" + host +
+                                   "\"},\n\"benchmarks\":[{\"name\":\"a\","
+                                   "\"real_time\":1}]}");
+  };
+  TrackOptions options;
+  options.commit = "abc";
+  const std::string here = bench::HostName();
+  for (const std::string& host : {here, here + "x"}) {
+    options.history = testing::TempDir() + "/history_of_" + host;
+    unlink(options.history.c_str());
+    std::string out;
+    EXPECT_EQ(Code({"record", file(host)}, options, &out), 0) << out;
+    const auto history =
+        bench::ParseHistory(*model::ReadFile(options.history), "");
+    ASSERT_TRUE(history.ok());
+    const bench::MachineClass expected =
+        host == here ? bench::DetectMachine()
+                     : bench::MachineClass{{"host", host}};
+    EXPECT_EQ((*history)[0].machine, expected);
+  }
+  std::string out;
+  EXPECT_EQ(Code({"machine"}, {}, &out), 0);
+  EXPECT_NE(out.find("cores="), std::string::npos);
+}
+
+TEST(Track, ReportWritesAPage) {
+  std::vector<Record> history;
+  for (int i = 0; i < 40; ++i) {
+    history.push_back(Measured(i < 20 ? 100 : 104, 600 + i));
+  }
+  const std::string path = Write("reported", history);
+  TrackOptions options;
+  EXPECT_EQ(Code({"report", path}, options), 2);
+  options.html = testing::TempDir() + "/page.html";
+  options.markdown = testing::TempDir() + "/page.md";
+  std::string out;
+  EXPECT_EQ(Code({"report", path}, options, &out), 1) << out;
+  EXPECT_NE(model::ReadFile(options.html)->find("WORSE"), std::string::npos);
+  EXPECT_NE(model::ReadFile(options.markdown)->find("WORSE"),
+            std::string::npos);
+}
+
 // Constant samples, so that every number is known.
 bench::Report Pinned() {
   Record base = Measured(1, 1), slow = base, gone = base;
@@ -177,6 +222,37 @@ TEST(Reports, JUnitIsAsPinned) {
   <testcase classname="s" name="s/gone [real_time]"><error message="VANISHED: not in head"/></testcase>
 </testsuite>
 )");
+}
+
+// Floats cut to six digits, which no mathematical library changes.
+nlohmann::ordered_json Cut(nlohmann::ordered_json json) {
+  if (json.is_structured()) {
+    for (auto& value : json) value = Cut(value);
+  } else if (json.is_number_float()) {
+    json = std::round(1e6 * json.get<double>()) / 1e6;
+  }
+  return json;
+}
+
+// The schema: a change here is a new kTrackSchemaVersion.
+TEST(Reports, JsonIsAsPinned) {
+  EXPECT_EQ(
+      Cut(ReportJson(Pinned())).dump(),
+      R"({"schema_version":1,"exit_code":1,"rows":[)"
+      R"({"name":"s/a<b> [real_time]","label":"SLOWER","outcome":"JUDGED",)"
+      R"("reason":"","suite":"s","benchmark":"a<b>","parameters":{},)"
+      R"("metric":"real_time","unit":"ns","higher_is_better":false,)"
+      R"("base":100.0,"head":110.0,"cost":{"method":"mann_whitney",)"
+      R"("change":0.1,"low":0.1,"high":0.1,"confidence":0.982517,)"
+      R"("floor":0.01,"detectable":0.01,"rounds":7},"p_slower":0.000291,)"
+      R"("p_faster":1.0,"hint":false,"implausible":false,)"
+      R"("confirmed":false},)"
+      R"({"name":"s/gone [real_time]","label":"VANISHED",)"
+      R"("outcome":"VANISHED","reason":"not in head","suite":"s",)"
+      R"("benchmark":"gone","parameters":{},"metric":"real_time",)"
+      R"("unit":"ns","higher_is_better":false,"base":null,"head":null,)"
+      R"("cost":null,"p_slower":null,"p_faster":null,"hint":false,)"
+      R"("implausible":false,"confirmed":false}],"families":[]})");
 }
 
 TEST(Reports, JsonAndTextSayTheSame) {
