@@ -18,8 +18,7 @@ namespace {
 class Text : public Task {
  public:
   // The streams begin with a 0 byte. An empty `test` stands for `valid`.
-  Text(TextSpec spec, std::string train, std::string valid,
-       std::string test)
+  Text(TextSpec spec, std::string train, std::string valid, std::string test)
       : p_(std::move(spec)),
         train_(std::move(train)),
         valid_(std::move(valid)),
@@ -120,10 +119,9 @@ absl::StatusOr<std::unique_ptr<Task>> CreateText(const nlohmann::json& spec,
                                  KeyPath(options, "valid_fraction")));
   }
   if (static_cast<int64_t>(s.train.size()) <= p.length) {
-    return InvalidArgument(
-        KeyPath(options, "length"),
-        ": must be < the bytes of training text (", s.train.size(), "), got ",
-        p.length);
+    return InvalidArgument(KeyPath(options, "length"),
+                           ": must be < the bytes of training text (",
+                           s.train.size(), "), got ", p.length);
   }
   return std::make_unique<Text>(std::move(p), std::move(s.train),
                                 std::move(s.valid), std::move(s.test));
