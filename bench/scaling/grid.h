@@ -63,6 +63,8 @@ struct Preset {
   // Medians of that many processes make a row whole; each run adds one to the
   // rows that have fewer.
   int processes = 1;
+  // On the CPU: time is the processor's, not the wall clock's.
+  bool cpu_clock = false;
   // Of the ceilings: matrices n x n, and what a copy reads.
   int64_t ceiling_n = 8192, ceiling_bytes = int64_t{1} << 30;
 

@@ -1,6 +1,6 @@
 // bazel run //bench:scaling -- [--preset=cpu|paper|peers] [--out=FOLDER]
 //     [--mixers=full,gdn,...] [--time_limit=SECONDS] [--processes=N]
-//     [--threads=N] [--list] [--render=FOLDER]
+//     [--threads=N] [--clock=wall|cpu] [--list] [--render=FOLDER]
 //
 // Measures what the looped models and their operators cost by phase, mixer,
 // length, loops and batch; bench/README.md explains the numbers. Writes
@@ -36,6 +36,9 @@ ABSL_FLAG(double, time_limit, 0,
           "seconds of this run; 0 = the preset's. Run again to continue");
 ABSL_FLAG(int, processes, 1,
           "a row is whole with the medians of that many runs; each adds one");
+ABSL_FLAG(std::string, clock, "wall",
+          "of times on the CPU: wall, or cpu: the processor's time of this "
+          "process, for machines where other programs run");
 ABSL_FLAG(bool, keep_errors, false, "do not try rows with an error again");
 ABSL_FLAG(std::string, render, "",
           "folder with a scaling.json: write its tables and figures, and stop");
@@ -81,6 +84,11 @@ absl::Status Main(const std::string& command, int argc, char** argv) {
                            ", must be at least 1");
   }
   if (limit > 0) preset.total_seconds = limit;
+  const std::string clock = absl::GetFlag(FLAGS_clock);
+  if (clock != "wall" && clock != "cpu") {
+    return InvalidArgument("--clock is '", clock, "', must be wall or cpu");
+  }
+  preset.cpu_clock = clock == "cpu" && preset.device == Device::kCPU;
   if (absl::GetFlag(FLAGS_list)) {
     for (const Cell& cell : CellsOf(preset)) {
       std::printf("%s\n", cell.Key().c_str());

@@ -67,7 +67,7 @@ absl::Status Measurer::Renew() {
   timer_.reset();
   ctx_.reset();
   LT2_ASSIGN_OR_RETURN(ctx_, Context::Create(preset_.device, options_));
-  LT2_ASSIGN_OR_RETURN(timer_, Timer::Create(*ctx_));
+  LT2_ASSIGN_OR_RETURN(timer_, Timer::Create(*ctx_, preset_.cpu_clock));
   return absl::OkStatus();
 }
 

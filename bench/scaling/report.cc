@@ -461,7 +461,11 @@ std::string ToMarkdown(const Results& results) {
   const size_t cells = CellsOf(preset).size();
   std::string text = absl::StrCat("# Scaling, preset ", preset.name, "\n\n");
   absl::StrAppend(&text, results.device, " (", results.processor, "), ",
-                  results.threads, " threads, ", results.build, "\n\n");
+                  results.threads, " threads, ", results.build,
+                  preset.cpu_clock
+                      ? "; times are the processor's, not the wall clock's"
+                      : "",
+                  "\n\n");
   std::vector<Cells> runs;
   for (const RunInfo& run : results.runs) {
     runs.push_back(

@@ -148,6 +148,12 @@ absl::StatusOr<RunInfo> RunFromJson(const json& object,
   return run;
 }
 
+std::string ClockOf(const Preset& preset) {
+  return preset.device == Device::kCUDA ? "events"
+         : preset.cpu_clock             ? "cpu"
+                                        : "wall";
+}
+
 // What of a preset its results depend on, besides the models.
 json GridJson(const Preset& preset) {
   return {{"mixers", preset.mixers},
@@ -402,6 +408,7 @@ json ToJson(const Results& results) {
             {"processor", results.processor},
             {"threads", results.threads},
             {"cuda_driver", results.driver},
+            {"clock", ClockOf(results.preset)},
             {"build", results.build}}},
           {"models", ModelsJson(results.preset)},
           {"runs", runs},
@@ -489,7 +496,7 @@ absl::Status TakeRows(const json& file, bool keep_errors, Results* results) {
         "the results are of other models; name another --out or remove them");
   }
   for (const char* key :
-       {"device", "processor", "threads", "build", "cuda_driver"}) {
+       {"device", "processor", "threads", "build", "cuda_driver", "clock"}) {
     if (!file["machine"].contains(key) ||
         file["machine"][key] != now["machine"][key]) {
       return InvalidArgument("the results are of another ", key, " than ",
@@ -514,6 +521,7 @@ absl::StatusOr<Results> ResultsFromJson(const json& file) {
       static_cast<int>(machine_reader.Int("threads", 1, 1, 1 << 20));
   results.driver =
       static_cast<int>(machine_reader.Int("cuda_driver", 0, 0, 1 << 30));
+  results.preset.cpu_clock = machine_reader.String("clock", "") == "cpu";
   LT2_RETURN_IF_ERROR(machine_reader.status());
   const json& grid = file["grid"];
   JsonReader grid_reader(grid, "grid");

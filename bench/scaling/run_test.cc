@@ -185,7 +185,7 @@ TEST(Results, JsonKeysArePinned) {
                                    "model"}));
   EXPECT_EQ(Keys(file["machine"]),
             (std::set<std::string>{"device", "processor", "threads",
-                                   "cuda_driver", "build"}));
+                                   "cuda_driver", "clock", "build"}));
   EXPECT_EQ(Keys(file["runs"][0]),
             (std::set<std::string>{"command", "seconds", "load_average",
                                    "ceilings"}));

@@ -1,5 +1,7 @@
 #include "bench/scaling/timer.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -13,7 +15,7 @@ constexpr double kSpan = 1e-3;        // of a sample, at least
 constexpr double kResolution = 0.01;  // of the median
 constexpr size_t kFewest = 9;         // samples before looking at it
 
-double Now() {
+double WallClock() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
@@ -25,8 +27,18 @@ double Round(double seconds) {  // to the tenth of a nanosecond, at least one
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Timer>> Timer::Create(Context& ctx) {
-  auto timer = std::unique_ptr<Timer>(new Timer(ctx));
+double Timer::Now() const {
+  timespec t;
+  if (!cpu_clock_ || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0) {
+    return WallClock();
+  }
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+absl::StatusOr<std::unique_ptr<Timer>> Timer::Create(Context& ctx,
+                                                     bool cpu_clock) {
+  auto timer =
+      std::unique_ptr<Timer>(new Timer(ctx, cpu_clock && !ctx.is_cuda()));
 #if LT2_HAVE_CUDA
   if (ctx.is_cuda()) {
     LT2_ASSIGN_OR_RETURN(timer->facts_, ReadGpuFacts());
@@ -40,7 +52,7 @@ absl::StatusOr<std::unique_ptr<Timer>> Timer::Create(Context& ctx) {
 absl::Status Timer::Span(const Step& call, int first, int n, double* seconds,
                          double* wall) {
   LT2_RETURN_IF_ERROR(ctx_.Synchronize());
-  const double start = Now();
+  const double start = Now(), wall_start = WallClock();
 #if LT2_HAVE_CUDA
   if (events_ != nullptr) LT2_RETURN_IF_ERROR(events_->Start(ctx_));
 #endif
@@ -49,8 +61,8 @@ absl::Status Timer::Span(const Step& call, int first, int n, double* seconds,
   if (events_ != nullptr) LT2_RETURN_IF_ERROR(events_->Stop(ctx_));
 #endif
   LT2_RETURN_IF_ERROR(ctx_.Synchronize());
-  *wall = Round((Now() - start) / n);
-  *seconds = *wall;
+  *seconds = Round((Now() - start) / n);
+  *wall = Round((WallClock() - wall_start) / n);
 #if LT2_HAVE_CUDA
   if (events_ != nullptr) {
     LT2_ASSIGN_OR_RETURN(const double measured, events_->Seconds());
@@ -69,7 +81,7 @@ absl::StatusOr<Timing> Timer::Measure(const TimerLimits& limits,
   // The first call loads kernels and fills the arena, the second one tells how
   // long a call takes. A call too long for two is not warmed up twice.
   for (int warmup = 0; warmup < 2; ++warmup) {
-    if (warmup > 0 && wall > limits.seconds) break;
+    if (warmup > 0 && std::min(seconds, wall) > limits.seconds) break;
     LT2_RETURN_IF_ERROR(prepare(warmup));
     LT2_RETURN_IF_ERROR(Span(call, calls++, 1, &seconds, &wall));
   }
@@ -93,7 +105,7 @@ absl::StatusOr<Timing> Timer::Measure(const TimerLimits& limits,
         break;
       }
     }
-    if (Now() - begin + wall * timing.calls > limits.seconds) {
+    if (Now() - begin + seconds * timing.calls > limits.seconds) {
       timing.stopped = "time";
       break;
     }

@@ -3,8 +3,10 @@
 // On a GPU the seconds of a sample are those between two CUDA events around
 // `calls` launches of the work in a row (so many that a sample takes a
 // millisecond, where the limits allow it), for each of them; on the CPU wall
-// clock. The wall clock is kept beside the events: where it is much longer, the
-// host is what is slow. Two calls that are not counted come first.
+// clock, or on request the processor's time of this process (of all its
+// threads), which counts no waiting for other programs. The wall clock is kept
+// beside both: where it is much longer, the host is slow, or busy. Two calls
+// that are not counted come first.
 //
 // Sampling ends when half of the 95 % interval of the median is below 1 % of it
 // ("resolution"), at the most samples ("samples"), or when the time is over
@@ -40,7 +42,9 @@ struct Timing {
 
 class Timer {
  public:
-  static absl::StatusOr<std::unique_ptr<Timer>> Create(Context& ctx);
+  // `cpu_clock`: the processor's time; not for a GPU.
+  static absl::StatusOr<std::unique_ptr<Timer>> Create(Context& ctx,
+                                                       bool cpu_clock = false);
 
   // `prepare(i)` is run before sample i and not timed; `call(i)` counts through
   // all calls, so that it can rotate its inputs.
@@ -54,12 +58,14 @@ class Timer {
   const GpuFacts& facts() const { return facts_; }
 
  private:
-  explicit Timer(Context& ctx) : ctx_(ctx) {}
+  Timer(Context& ctx, bool cpu_clock) : ctx_(ctx), cpu_clock_(cpu_clock) {}
+  double Now() const;
   // Seconds of `n` calls from number `first` on, by events and by wall clock.
   absl::Status Span(const Step& call, int first, int n, double* seconds,
                     double* wall);
 
   Context& ctx_;
+  const bool cpu_clock_;
   GpuFacts facts_;
   std::unique_ptr<SmClock> clock_;
 #if LT2_HAVE_CUDA
