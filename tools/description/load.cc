@@ -31,10 +31,13 @@ absl::StatusOr<int64_t> TaskVocabulary(const nlohmann::json& root) {
     data = &(*data)["curriculum"][0];
     options.path = "data.curriculum[0]";
   }
-  // The text task reads its files when it is made; its tokens are bytes,
-  // whatever the files.
+  // The text task reads its files when it is made; without a tokenizer its
+  // tokens are bytes, whatever the files.
   if (data->is_object() && data->value("task", nlohmann::json()) == "text") {
-    return 256;
+    if (!data->contains("tokenizer")) return 256;
+    return InvalidArgument(
+        "model.vocab_size: required where the text has a tokenizer, whose "
+        "files are not read; add --set model.vocab_size=N");
   }
   LT2_ASSIGN_OR_RETURN(const auto task, tasks::CreateTask(*data, options));
   return task->vocab_size();
