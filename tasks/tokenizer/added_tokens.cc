@@ -18,7 +18,7 @@ uint64_t Edge(int32_t node, char byte) {
 // Rust's \w: those and the two joiners.
 bool IsWordCharacter(absl::string_view character) {
   static const RE2* const kWord =
-      new RE2(absl::StrCat("[", kWordRanges, "\\x{200c}\\x{200d}]"));
+      new RE2(absl::StrCat("[", WordRanges(), "\\x{200c}\\x{200d}]"));
   return RE2::FullMatch(re2::StringPiece(character.data(), character.size()),
                         *kWord);
 }

@@ -8,17 +8,17 @@
 #include "kernels/core/json/strict_json.h"
 #include "kernels/core/status.h"
 #include "re2/re2.h"
+#include "tasks/tokenizer/newer_unicode.h"
 #include "tasks/tokenizer/unicode.h"
 
 namespace lt2::tasks {
+namespace {
 
 // Alphabetic is L, Nl and Other_Alphabetic, which outside M is only the
 // circled and squared letters.
-const char kWordRanges[] =
+constexpr char kOlderWordRanges[] =
     "\\pL\\p{Nl}\\pM\\p{Nd}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
-
-namespace {
 
 constexpr int kDeepest = 32;
 constexpr int kMostRepeats = 1000;  // RE2's own limit
@@ -151,12 +151,14 @@ class Parser {
       item.re2 = "[^\\n]";
     } else if (Ahead("\\")) {
       uint32_t code_point = 0;
-      LT2_ASSIGN_OR_RETURN(std::string ranges, ParseEscape(&code_point));
+      bool negative = false;
+      LT2_ASSIGN_OR_RETURN(std::string ranges,
+                           ParseEscape(&code_point, &negative));
       if (ranges.empty()) {
         LT2_RETURN_IF_ERROR(CheckFolding(code_point));
         ranges = CodePointEscape(code_point);
       }
-      item.re2 = "[" + ranges + "]";
+      item.re2 = absl::StrCat(negative ? "[^" : "[", ranges, "]");
     } else if (std::string("^$*+?{").find(pattern_[at_]) != std::string::npos) {
       return Error(absl::StrCat("'", Rest().substr(0, 1), "' here"));
     } else {
@@ -284,7 +286,8 @@ class Parser {
   // The ranges of a class escape, or "" and a code point.
   absl::StatusOr<std::string> ClassMember(uint32_t* code_point) {
     if (Ahead("\\")) {
-      LT2_ASSIGN_OR_RETURN(std::string ranges, ParseEscape(code_point));
+      LT2_ASSIGN_OR_RETURN(std::string ranges,
+                           ParseEscape(code_point, nullptr));
       if (ranges.empty()) LT2_RETURN_IF_ERROR(CheckFolding(*code_point));
       return ranges;
     }
@@ -293,8 +296,23 @@ class Parser {
     return std::string();
   }
 
-  // The inside of an RE2 bracket, or "" and a code point.
-  absl::StatusOr<std::string> ParseEscape(uint32_t* code_point) {
+  // \p{name} or, if not `positive`, what is not in it. Inside a bracket
+  // (`negative` is null) RE2 has no way to take characters out again.
+  absl::StatusOr<std::string> Category(absl::string_view name, bool positive,
+                                       bool* negative) {
+    const absl::string_view newer = NewerRanges(name);
+    if (!positive && negative == nullptr) {
+      if (!newer.empty()) return Error("the complement of a class in a class");
+      return absl::StrCat("\\P{", name, "}");
+    }
+    if (!positive) *negative = true;
+    return absl::StrCat("\\p{", name, "}", newer);
+  }
+
+  // The inside of an RE2 bracket, or "" and a code point. Outside of brackets
+  // `negative` is not null, and set if the complement is meant.
+  absl::StatusOr<std::string> ParseEscape(uint32_t* code_point,
+                                          bool* negative) {
     Take("\\");
     if (at_ == pattern_.size()) return Error("a \\ at the end");
     if (Ahead("p{") || Ahead("P{")) {
@@ -308,12 +326,12 @@ class Parser {
           name == "Cn" || name == "Any") {
         return Error("this \\p");
       }
-      const bool negative = (text[0] == 'P') != !caret.empty();
-      const std::string result =
-          absl::StrCat(negative ? "\\P{" : "\\p{", name, "}");
-      if (!RE2("[" + result + "]", RE2::Quiet).ok()) {
+      if (!RE2("\\p{" + name + "}", RE2::Quiet).ok()) {
         return Error(absl::StrCat("\\p{", name, "}"));
       }
+      const bool positive = (text[0] == 'p') == caret.empty();
+      LT2_ASSIGN_OR_RETURN(const std::string result,
+                           Category(name, positive, negative));
       at_ += text.size();
       return result;
     }
@@ -343,14 +361,15 @@ class Parser {
         ++at_;
         return std::string(kNotWhiteSpaceRanges);
       case 'd':
+      case 'D': {
+        LT2_ASSIGN_OR_RETURN(const std::string result,
+                             Category("Nd", c == 'd', negative));
         ++at_;
-        return std::string("\\p{Nd}");
-      case 'D':
-        ++at_;
-        return std::string("\\P{Nd}");
+        return result;
+      }
       case 'w':
         ++at_;
-        return absl::StrCat(kWordRanges,
+        return absl::StrCat(WordRanges(),
                             "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
       default:
         break;
@@ -374,6 +393,10 @@ class Parser {
 };
 
 }  // namespace
+
+std::string WordRanges() {
+  return absl::StrCat(kOlderWordRanges, kNewerWordRanges);
+}
 
 absl::StatusOr<std::vector<PatternAlternative>> ParsePattern(
     absl::string_view pattern) {

@@ -14,12 +14,12 @@
 //             and D are one class or character each
 //   not taken anchors, \b, look-behind, other look-ahead, atomic groups,
 //             back references, nested classes and &&, flags other than (?i:,
-//             \p{C} and \p{Cn} (RE2 has no unassigned code points)
+//             \p{C} and \p{Cn} (RE2 has no unassigned code points), \P inside
+//             a class
 //
-// \s is the Unicode property White_Space, \d is Nd, \w is Oniguruma's,
-// Alphabetic
-// + M + Nd + Pc and the superscripts and fractions of Latin-1. \p{L} and the
-// like are RE2's tables: see README.md for their version.
+// \s is the Unicode property White_Space, \d is Nd, \w is Oniguruma's, that is
+// Alphabetic + M + Nd + Pc and the superscripts and fractions of Latin-1. Classes
+// are those of Unicode 16.0 (newer_unicode.h).
 
 #ifndef LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
 #define LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
@@ -33,7 +33,7 @@
 namespace lt2::tasks {
 
 // Alphabetic + M + Nd + Pc as the inside of an RE2 bracket.
-extern const char kWordRanges[];
+std::string WordRanges();
 
 // One alternative of the top level, in RE2's syntax.
 struct PatternAlternative {

@@ -200,6 +200,30 @@ TEST(SplitPattern, WhiteSpaceIsUnicodes) {
   EXPECT_EQ(spaces, 25);  // PropList.txt, White_Space
 }
 
+TEST(SplitPattern, ClassesAreThoseOfUnicode16) {
+  const std::pair<const char*, char32_t> members[] = {
+      {"\\p{L}", 0x1C89},   {"\\p{L}", 0x2EBF0}, {"\\p{Lu}", 0xA7DC},
+      {"\\p{Ll}", 0x10D70}, {"\\p{N}", 0x11BF0}, {"\\d", 0x10D40},
+      {"\\p{M}", 0x897},    {"\\p{S}", 0x1CD00}, {"\\p{P}", 0x1B4E},
+      {"\\w", 0x16D40},     {"\\w", 0xB2},       {"\\p{Han}", 0x2EE5D}};
+  for (const auto& [name, c] : members) {
+    std::string text;
+    AppendUtf8(c, &text);
+    size_t begin, end;
+    const std::string pattern(name);
+    const auto in = SplitPattern::Compile(pattern);
+    const auto out = SplitPattern::Compile("[^" + pattern + "]");
+    ASSERT_TRUE(in.ok() && out.ok()) << pattern;
+    EXPECT_TRUE((*in)->Find(text, 0, &begin, &end)) << pattern;
+    EXPECT_FALSE((*out)->Find(text, 0, &begin, &end)) << pattern;
+    if (pattern[1] != 'p') continue;
+    const auto not_in = SplitPattern::Compile("\\P" + pattern.substr(2));
+    ASSERT_TRUE(not_in.ok());
+    EXPECT_FALSE((*not_in)->Find(text, 0, &begin, &end)) << pattern;
+    EXPECT_TRUE((*not_in)->Find(" ", 0, &begin, &end)) << pattern;
+  }
+}
+
 TEST(SplitPattern, ALiteralIsItself) {
   const auto pattern = SplitPattern::Literal("a.(");
   ASSERT_TRUE(pattern.ok());
@@ -246,6 +270,8 @@ TEST(SplitPattern, WhatIsNotTakenIsNamed) {
       {R"()", "empty alternative"},
       {R"(\p{Nope})", "p{Nope}"},
       {R"(\p{Cn})", "this \\p"},
+      {R"([\P{L}a])", "complement"},
+      {R"([\D])", "complement"},
       {R"(\1)", "escape"},
       {R"(\x41)", "escape"},
       {R"(\uD800)", "code point that is none"},
