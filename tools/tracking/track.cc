@@ -192,6 +192,7 @@ std::vector<PageStep> GoOn(const MeasureOptions& measure,
       absl::StrAppend(&command, " --", flag, "='", value, "'");
     }
   }
+  if (ended == "interrupted") return {{"To start again:", command}};
   const bool late = ended == "time_limit";
   absl::StrAppend(&command, late ? " --time_limit=" : " --max_rounds=",
                   late ? absl::StrCat(2 * measure.time_limit)
