@@ -65,6 +65,19 @@ TEST_F(TextGeneration, ContinuesAPromptPieceByPiece) {
   EXPECT_NE(Generate("It was a dark", other).text, result.text);
 }
 
+TEST_F(TextGeneration, RandomBytesComeOutAsWholeCharacters) {
+  Load("gdn-T4");
+  TextOptions options = Options(400);
+  options.sampling.temperature = 50;  // nearly uniform bytes
+  options.stop_ids = false;
+  const TextResult result = Generate("", options);
+  EXPECT_EQ(result.prompt_tokens, 1);
+  EXPECT_EQ(result.new_tokens, 400);
+  for (const std::string& piece : pieces_) EXPECT_TRUE(IsValidUtf8(piece));
+  EXPECT_NE(result.text.find("\xEF\xBF\xBD"), std::string::npos)
+      << "no broken sequence came: the test would not notice one";
+}
+
 TEST_F(TextGeneration, StopStringsAreCutOutOfTheStream) {
   Load("full+gdn-T4");
   const TextResult all = Generate("The ", Options(80));

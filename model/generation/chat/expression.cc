@@ -14,6 +14,8 @@ namespace lt2::model::chat {
 namespace {
 
 constexpr int kMaxDepth = 100;
+// Of all values that one expression takes from its names.
+constexpr int64_t kMaxTaken = int64_t{256} << 20;
 
 bool IsNameStart(char c) { return absl::ascii_isalpha(c) || c == '_'; }
 bool IsName(char c) { return absl::ascii_isalnum(c) || c == '_'; }
@@ -473,7 +475,11 @@ class Evaluator {
     if (name == "none" || name == "None") return nullptr;
     for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
       const auto it = scope->find(name);
-      if (it != scope->end()) return it->second;
+      if (it == scope->end()) continue;
+      if (skipping_ > 0) return Undefined();
+      taken_ += SizeOf(it->second);
+      if (taken_ > kMaxTaken) return Fail("values too large");
+      return it->second;
     }
     return Undefined();
   }
@@ -537,11 +543,29 @@ class Evaluator {
   const absl::string_view text_;
   const Scopes& scopes_;
   size_t at_ = 0;
+  int64_t taken_ = 0;
   int skipping_ = 0, depth_ = 0;
   absl::Status status_;
 };
 
 }  // namespace
+
+int64_t SizeOf(const Value& value, int depth) {
+  if (depth > 64) return -1;
+  int64_t size = 64;  // of an element itself, about
+  if (value.is_string()) {
+    size += static_cast<int64_t>(value.get_ref<const std::string&>().size());
+  }
+  if (value.is_structured()) {
+    for (auto item = value.begin(); item != value.end(); ++item) {
+      const int64_t inner = SizeOf(*item, depth + 1);
+      if (inner < 0) return -1;
+      size += inner;
+      if (value.is_object()) size += static_cast<int64_t>(item.key().size());
+    }
+  }
+  return size;
+}
 
 bool Truth(const Value& value) {
   switch (value.type()) {

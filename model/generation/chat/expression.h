@@ -32,6 +32,9 @@ inline Value Undefined() { return Value(Value::value_t::discarded); }
 // Innermost scope last.
 using Scopes = std::vector<std::map<std::string, Value>>;
 
+// About the bytes that a value takes, or -1 if it is nested deeper than 64.
+int64_t SizeOf(const Value& value, int depth = 0);
+
 bool Truth(const Value& value);
 std::string ToText(const Value& value);
 

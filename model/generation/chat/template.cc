@@ -37,6 +37,7 @@ using Node = ChatTemplate::Node;
 constexpr int64_t kMaxFileBytes = 16 << 20;
 constexpr int64_t kMaxSteps = 200000;
 constexpr size_t kMaxOutput = 16 << 20;
+constexpr int64_t kMaxValue = 16 << 20;  // of a variable
 constexpr int kMaxBlocks = 50;
 
 // --- from text to nodes ------------------------------------------------------
@@ -269,6 +270,11 @@ class Renderer {
 
  private:
   absl::Status Set(const Node& node, Value value) {
+    const int64_t size = chat::SizeOf(value);
+    if (size < 0 || size > kMaxValue) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the value of '", node.name, "' is too large"));
+    }
     if (node.part.empty()) {
       scopes_.back()[node.name] = std::move(value);
       return absl::OkStatus();

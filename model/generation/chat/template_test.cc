@@ -155,6 +155,23 @@ TEST(ChatTemplate, EndlessOnesRunOut) {
   }
   EXPECT_EQ(Render(nested),
             "test: the template takes too many steps or writes too much");
+  auto repeated = [](const std::string& set) {
+    std::string text = "{% set x = 'aaaaaaaa' %}{% set ns = namespace(a=1) %}";
+    for (int i = 0; i < 70; ++i) text += "{% set " + set + " %}";
+    return text;
+  };
+  EXPECT_EQ(Render(repeated("x = x + x")),
+            "test: the value of 'x' is too large");
+  EXPECT_EQ(Render(repeated("ns.a = [ns, ns]")),
+            "test: the value of 'ns' is too large");
+  EXPECT_EQ(Render(repeated("ns.a = [ns.a]")),
+            "test: the value of 'ns' is too large");
+  std::string long_list = "x";
+  for (int i = 0; i < 70; ++i) long_list += " + x";
+  EXPECT_EQ(Render("{% set x = 'a' %}" + std::string() +
+                   "{% for a in [1,2,3,4,5,6] %}{% set x = " + long_list +
+                   " %}{% endfor %}done"),
+            "done");
 }
 
 TEST(ChatTemplate, IsReadFromTheModelsFolder) {
