@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "kernels/core/hash.h"
+#include "model/hf/hf_folder.h"
 #include "model/io/atomic_file.h"
 #include "model/training/checkpoint.h"
 
@@ -52,16 +53,13 @@ int64_t TrainedLength(const nlohmann::json& config, int64_t otherwise) {
 absl::StatusOr<ModelFolder> ReadModelFolder(Context& ctx,
                                             const std::string& folder) {
   ModelFolder result;
-  LT2_ASSIGN_OR_RETURN(const nlohmann::json json, model::LoadConfig(folder));
-  LT2_ASSIGN_OR_RETURN(
-      const model::ModelConfig config,
-      model::ModelConfig::FromJson(json.value("model", nlohmann::json()),
-                                   folder + "/config.json: model"));
-  LT2_ASSIGN_OR_RETURN(result.model, model::LoopedModel::Create(
-                                         ctx, config, 0, /*training=*/false));
-  LT2_RETURN_IF_ERROR(model::LoadWeights(folder, *result.model));
+  LT2_ASSIGN_OR_RETURN(model::LoadedModel loaded,
+                       model::LoadModelFolder(ctx, folder));
+  result.model = std::move(loaded.model);
+  result.notes = std::move(loaded.notes);
   LT2_ASSIGN_OR_RETURN(result.digest, ModelDigest(folder));
-  result.trained_length = TrainedLength(json, result.trained_length);
+  result.trained_length =
+      TrainedLength(loaded.config_json, result.trained_length);
   return result;
 }
 

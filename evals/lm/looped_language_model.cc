@@ -56,6 +56,11 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
   LT2_RETURN_IF_ERROR(CheckVocabulary(tokenizer, vocab));
   auto lm = std::unique_ptr<LoopedLanguageModel>(
       new LoopedLanguageModel(model, tokenizer, options));
+  using CacheSharing = model::ModelConfig::CacheSharing;
+  if (model.config().cache_sharing != CacheSharing::kNone) {
+    lm->in_pieces_ = false;
+    lm->options_.share_context = false;
+  }
   // Byte 0 begins a document in our byte-level training (tasks/text.h).
   lm->prefix_token_ =
       tokenizer.begin_of_text().value_or(tokenizer.end_of_text().value_or(0));
@@ -150,8 +155,9 @@ absl::StatusOr<int32_t> LoopedLanguageModel::Prefill(
   model::ForwardOptions forward;
   forward.state = state;
   int32_t next = 0;
-  for (size_t begin = 0; begin < ids.size(); begin += options_.chunk) {
-    const absl::Span<const int32_t> chunk = ids.subspan(begin, options_.chunk);
+  for (size_t begin = 0; begin < ids.size(); begin += Chunk(ids.size())) {
+    const absl::Span<const int32_t> chunk =
+        ids.subspan(begin, Chunk(ids.size()));
     const auto n = static_cast<int64_t>(chunk.size());
     const std::vector<int32_t> targets(n, kernels::kIgnoreTarget);
     LT2_ASSIGN_OR_RETURN(const model::Scores scores,
@@ -164,19 +170,17 @@ absl::StatusOr<int32_t> LoopedLanguageModel::Prefill(
 
 // `rows` sequences that begin where `state`, of one sequence, is.
 absl::StatusOr<std::unique_ptr<DecodeState>> LoopedLanguageModel::Branch(
-    DecodeState& state, int64_t capacity) {
+    const DecodeState& state, int64_t capacity) {
   Context& ctx = model_.ctx();
   LT2_ASSIGN_OR_RETURN(
       auto branch,
       DecodeState::Create(model_, options_.rows, capacity, options_.loops));
   if (state.position() == 0) return branch;
-  LT2_RETURN_IF_ERROR(branch->Begin(ctx, state.position()));
-  LT2_RETURN_IF_ERROR(branch->End(ctx, state.position()));
-  const int64_t slots = state.loops() * model_.config().n_layers;
+  LT2_RETURN_IF_ERROR(branch->SetPosition(ctx, state.position()));
   for (int64_t pass = 0; pass < state.passes(); ++pass) {
-    for (int64_t slot = 0; slot < slots; ++slot) {
-      const std::vector<Tensor> from = state.Call(pass, slot).state->tensors();
-      const std::vector<Tensor> to = branch->Call(pass, slot).state->tensors();
+    for (int64_t slot = 0; slot < state.slots(); ++slot) {
+      const std::vector<Tensor> from = state.state(pass, slot).tensors();
+      const std::vector<Tensor> to = branch->state(pass, slot).tensors();
       LT2_CHECK(from.size() == to.size());
       for (size_t i = 0; i < from.size(); ++i) {
         for (int64_t row = 0; row < options_.rows; ++row) {
@@ -258,24 +262,23 @@ absl::StatusOr<std::vector<float>> LoopedLanguageModel::Rolling(
   std::vector<float> logprobs;
   const auto n = static_cast<int64_t>(ids.size());
   if (n < 2) return logprobs;
+  const int64_t size = Chunk(n - 1);
   // The last chunk is padded: its state is not used.
-  const int64_t chunks = (n - 2) / options_.chunk + 1;
-  LT2_ASSIGN_OR_RETURN(
-      auto state,
-      DecodeState::Create(model_, 1, chunks * options_.chunk, options_.loops));
+  const int64_t chunks = (n - 2) / size + 1;
+  LT2_ASSIGN_OR_RETURN(auto state, DecodeState::Create(model_, 1, chunks * size,
+                                                       options_.loops));
   model::ForwardOptions forward;
   forward.state = state.get();
   for (int64_t c = 0; c < chunks; ++c) {
-    const int64_t begin = c * options_.chunk;
-    std::vector<int32_t> inputs(options_.chunk, 0),
-        targets(options_.chunk, kernels::kIgnoreTarget);
-    const int64_t read = std::min(options_.chunk, n - 1 - begin);
+    const int64_t begin = c * size;
+    std::vector<int32_t> inputs(size, 0), targets(size, kernels::kIgnoreTarget);
+    const int64_t read = std::min(size, n - 1 - begin);
     std::copy_n(ids.begin() + begin, read, inputs.begin());
     std::copy_n(ids.begin() + begin + 1, read, targets.begin());
     LT2_ASSIGN_OR_RETURN(
         const model::Scores scores,
-        model::Score(model_, 1, options_.chunk, inputs, targets, forward));
-    tokens_computed_ += options_.chunk;
+        model::Score(model_, 1, size, inputs, targets, forward));
+    tokens_computed_ += size;
     for (int64_t i = 0; i < read; ++i) logprobs.push_back(-scores.nll[i]);
   }
   return logprobs;

@@ -14,6 +14,10 @@
 //            continuations of one context in a call share it: a multiple choice
 //            with k choices costs one context, not k.
 //
+// A model whose loops share a cache (cache_sharing) cannot go on with several
+// tokens from a state: everything of it is `whole`, and its prompts are read in
+// one piece.
+//
 // A right-padded token is never seen by those before it (all mixers are
 // causal), and states of blocks are thrown away after them.
 //
@@ -86,12 +90,16 @@ class LoopedLanguageModel : public LanguageModel {
   // Runs ids through `state`; the most likely token after the last one.
   absl::StatusOr<int32_t> Prefill(absl::Span<const int32_t> ids,
                                   model::DecodeState* state);
+  // Tokens at a time, of n.
+  int64_t Chunk(int64_t n) const { return in_pieces_ ? options_.chunk : n; }
   absl::StatusOr<std::unique_ptr<model::DecodeState>> Branch(
-      model::DecodeState& state, int64_t capacity);
+      const model::DecodeState& state, int64_t capacity);
 
   model::LoopedModel& model_;
   const tasks::Tokenizer& tokenizer_;
-  const LoopedLmOptions options_;
+  LoopedLmOptions options_;
+  // False: the model must read a text in one piece.
+  bool in_pieces_ = true;
   std::string digest_;
   int32_t prefix_token_ = 0;
   int64_t tokens_computed_ = 0;

@@ -190,6 +190,23 @@ TEST(LoopedLanguageModel, RollingCarriesTheStateThroughTheText) {
   }
 }
 
+TEST(LoopedLanguageModel, ModelsThatShareACacheReadInOnePiece) {
+  nlohmann::json shared = Model("full"), plain = shared;
+  shared["cache_sharing"] = "last";
+  LoopedLmOptions whole;
+  whole.share_context = false;
+  Subject a(shared), b(plain, whole);
+  const auto requests = Requests();
+  const auto x = a.Score(requests), y = b.Score(requests);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(Bits(x[i]), Bits(y[i]));
+  const auto logprobs = a.lm->Rolling(Ids(3, 40));
+  ASSERT_TRUE(logprobs.ok()) << logprobs.status();
+  EXPECT_EQ(logprobs->size(), 39u);
+  const auto generation = a.lm->GenerateUntil(Ids(3, 40), {}, 3);
+  ASSERT_TRUE(generation.ok()) << generation.status();
+  EXPECT_EQ(generation->ids.size(), 3u);
+}
+
 TEST(LoopedLanguageModel, WhatDoesNotFitIsAnErrorThatNamesTheFlag) {
   LoopedLmOptions options;
   options.max_length = 10;

@@ -23,8 +23,11 @@
 #include "evals/lm/load_model.h"
 #include "evals/lm/looped_language_model.h"
 #include "evals/lm/report.h"
+#include "evals/lm/ruler_documents.h"
+#include "evals/ranking/run.h"
 #include "kernels/core/program.h"
 #include "model/io/atomic_file.h"
+#include "model/looped/accounting.h"
 #include "tasks/tokenizer/tokenizer.h"
 
 ABSL_FLAG(std::string, model, "", "folder of the model");
@@ -212,6 +215,12 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
                        LoopedLanguageModel::Create(*loaded.model, *tokenizer,
                                                    info.model_digest, lm));
 
+  RegisterDocumentGenerator(
+      "ruler", [&](const nlohmann::json& spec, const LanguageModel& lm_model,
+                   const std::string& data_dir) {
+        return RulerDocuments(spec, lm_model, *tokenizer, data_dir);
+      });
+
   const std::filesystem::path path =
       std::filesystem::absolute(folder).lexically_normal();
   info.model = path.has_filename() ? path.filename().string()
@@ -227,9 +236,13 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
   info.layer_pattern = config.layer_pattern;
   info.trained_loops = config.loop_count;
   info.loops = lm.loops > 0 ? lm.loops : config.loop_count;
-  for (const model::Parameter* p : loaded.model->parameters()) {
-    info.parameters += p->value.numel();
-  }
+  info.write_strength = WriteStrength(config);
+  LT2_ASSIGN_OR_RETURN(const model::ModelCost cost,
+                       model::Cost(config, lm.max_length, info.loops,
+                                   loaded.model->activation()));
+  info.parameters = cost.parameters;
+  info.flops_per_token = cost.flops_per_token(lm.max_length);
+  info.state_bytes = cost.state_bytes;
   info.max_length = lm.max_length;
   info.limit = options.limit;
   info.sample = options.sample;

@@ -89,7 +89,8 @@ TEST(Metrics, AnswersInText) {
         .numerator;
   };
   EXPECT_EQ(score(json::object(), " in new york.\nThe City"), 1);
-  EXPECT_EQ(score(json::object(), " nowhere\n new york"), 0);  // only the first line
+  EXPECT_EQ(score(json::object(), " nowhere\n new york"),
+            0);  // only the first line
   const json all = {{"score", "contains_all"}, {"primary", "contains_all"}};
   EXPECT_EQ(score(all, "New York"), 0.5);
   EXPECT_EQ(score(all, "THE CITY of New York"), 1);

@@ -21,7 +21,9 @@ namespace lt2::evals {
 struct LmRunInfo {
   std::string model, model_digest, tokenizer, tokenizer_digest;
   std::string build, program_digest, machine, device, dtype, command;
-  std::string layer_pattern;
+  std::string layer_pattern, write_strength;
+  double flops_per_token = 0;  // forward, at max_length
+  int64_t state_bytes = 0;     // of one sequence of max_length
   int64_t loops = 0, trained_loops = 0, parameters = 0, max_length = 0;
   // That of the run; 0: all items.
   int64_t limit = 0, sample = 0;

@@ -7,6 +7,8 @@
 #include "evals/comparison/compare.h"
 #include "evals/lm/mock_language_model.h"
 #include "evals/lm/report.h"
+#include "evals/ranking/lm_rows.h"
+#include "evals/ranking/report.h"
 #include "gtest/gtest.h"
 #include "model/io/atomic_file.h"
 
@@ -276,6 +278,31 @@ TEST_F(RunTest, TheCompareProgramReadsTheResults) {
   for (const Comparison& c : *different) {
     EXPECT_NE(c.verdict, Verdict::kMissing) << c.task << c.reason;
   }
+}
+
+TEST_F(RunTest, TheLeaderboardShowsThePrimaryMetricOfEachSuite) {
+  MockLanguageModel model;
+  auto cache = *ResponseCache::Open("", "");
+  std::vector<SuiteResult> results;
+  results.push_back(Run(model, "arc_easy", *cache));
+  results.push_back(Run(model, "gsm8k", *cache));
+  const json report = LmJson(results, Info());
+  const auto rows = ParseLmRows(report, "results.json");
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 2u);
+  EXPECT_EQ((*rows)[0].column, "arc_easy");
+  EXPECT_EQ((*rows)[0].value, results[0].primary().value);
+  EXPECT_EQ((*rows)[0].items.size(), 12u);
+  EXPECT_EQ((*rows)[1].column, "gsm8k");
+  const std::string text = TextReport(*rows, {});
+  EXPECT_NE(text.find("arc_easy: AI2 reasoning challenge, easy questions, "
+                      "acc_norm (guessing 33.3 %)"),
+            std::string::npos)
+      << text;
+  // A leaderboard's own file has no suites.
+  json other = report;
+  other.erase("configs");
+  EXPECT_FALSE(ParseLmRows(other, "results.json").ok());
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "evals/ranking/lm_rows.h"
 #include "evals/ranking/report.h"
 #include "evals/ranking/run.h"
 #include "kernels/core/context.h"
@@ -38,6 +39,8 @@ ABSL_FLAG(int, threads, 0, "evaluations at a time; 0 = one for each core");
 ABSL_FLAG(std::string, out, ".", "folder for results.json and results.md");
 ABSL_FLAG(std::string, data_dir, "",
           "folder with corpus/: also scores the real text there");
+ABSL_FLAG(std::vector<std::string>, lm, {},
+          "results.json files of //evals:lm whose scores to show too");
 ABSL_FLAG(std::string, checkpoints, "",
           "folder FAMILY/MODEL/; default the repository's");
 
@@ -105,8 +108,15 @@ absl::Status Main(const std::string& command, LeaderboardOptions options) {
                      static_cast<double>(total - done),
                  terminal && done != total ? "" : "\n");
   };
-  LT2_ASSIGN_OR_RETURN(const std::vector<Row> rows,
+  // Read before the work, so that an error costs nothing.
+  std::vector<Row> lm_rows;
+  for (const std::string& path : absl::GetFlag(FLAGS_lm)) {
+    LT2_ASSIGN_OR_RETURN(const std::vector<Row> more, ReadLmRows(path));
+    lm_rows.insert(lm_rows.end(), more.begin(), more.end());
+  }
+  LT2_ASSIGN_OR_RETURN(std::vector<Row> rows,
                        RunLeaderboard(options, progress));
+  rows.insert(rows.end(), lm_rows.begin(), lm_rows.end());
   LT2_ASSIGN_OR_RETURN(auto ctx, Context::Create(options.device));
   RunInfo info;
   info.build = absl::StrCat("g++ ", __VERSION__,

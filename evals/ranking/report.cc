@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -157,11 +158,22 @@ template <typename Render>
 std::string Report(const std::vector<Row>& rows, const RunInfo& info,
                    const char* heading, const Render& render) {
   std::string text;
+  std::vector<std::pair<std::string, std::string>> columns;  // name, title
+  std::set<std::string> known;
   for (const TaskColumn& column : Columns()) {
-    const std::vector<const Row*> ranked = Ranked(rows, column.name);
+    columns.push_back({column.name, column.title});
+    known.insert(column.name);
+  }
+  for (const Row& row : rows) {
+    if (known.insert(row.column).second) {
+      columns.push_back({row.column, row.title});
+    }
+  }
+  for (const auto& [name, title] : columns) {
+    const std::vector<const Row*> ranked = Ranked(rows, name);
     if (ranked.empty()) continue;
-    absl::StrAppend(&text, heading, column.name, ": ", column.title, " (",
-                    Chance(*ranked[0]), ")\n\n", render(Ranking(ranked)), "\n");
+    absl::StrAppend(&text, heading, name, ": ", title, " (", Chance(*ranked[0]),
+                    ")\n\n", render(Ranking(ranked)), "\n");
     const Table by_loops = ByLoops(ranked);
     if (by_loops.rows() > 0) {
       absl::StrAppend(&text, "by loop count:\n\n", render(by_loops), "\n");

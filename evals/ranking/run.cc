@@ -108,17 +108,6 @@ std::vector<int64_t> Indices(int64_t population, int64_t count, uint64_t seed) {
   return all;
 }
 
-std::string WriteStrength(const model::ModelConfig& config) {
-  bool delta = false, negative = false;
-  for (const std::string& type : config.LayerTypes()) {
-    const model::DeltaRuleConfig* rule = config.DeltaRuleOf(type);
-    if (rule == nullptr) continue;
-    delta = true;
-    negative |= rule->allow_neg_eigval;
-  }
-  return !delta ? "-" : negative ? "(0,2)" : "(0,1)";
-}
-
 absl::StatusOr<Row> Evaluate(const LeaderboardOptions& options,
                              const Job& job) {
   const auto start = std::chrono::steady_clock::now();
@@ -210,6 +199,17 @@ absl::StatusOr<Row> Evaluate(const LeaderboardOptions& options,
 }
 
 }  // namespace
+
+std::string WriteStrength(const model::ModelConfig& config) {
+  bool delta = false, negative = false;
+  for (const std::string& type : config.LayerTypes()) {
+    const model::DeltaRuleConfig* rule = config.DeltaRuleOf(type);
+    if (rule == nullptr) continue;
+    delta = true;
+    negative |= rule->allow_neg_eigval;
+  }
+  return !delta ? "-" : negative ? "(0,2)" : "(0,1)";
+}
 
 absl::StatusOr<std::vector<Row>> RunLeaderboard(
     const LeaderboardOptions& options,

@@ -29,6 +29,7 @@ struct LeaderboardOptions {
 // One model on one column: a row of the results.
 struct Row {
   std::string model, column, folder;
+  std::string title;  // of the column, where it is none of Columns()
   std::string layer_pattern, write_strength;
   int64_t loops = 0;  // in this evaluation
   int64_t trained_loops = 0;
@@ -46,6 +47,9 @@ struct Row {
   uint64_t seed = 0;
   std::vector<ItemScore> items;
 };
+
+// "(0,2)", "(0,1)", or "-" if the model has no delta rule.
+std::string WriteStrength(const model::ModelConfig& config);
 
 // Rows in the order of columns, then models by name. Every checkpoint found
 // must load: a damaged one is an error that names its folder. `progress` gets
