@@ -56,7 +56,7 @@ absl::StatusOr<Preset> MakePreset(absl::string_view name) {
                          {"n_heads", 2},
                          {"multiple_of", 64},
                          {"default_sliding_window", 128}});
-    preset.row_seconds = 0.4;
+    preset.row_seconds = 0.3;
     preset.max_samples = 25;
     preset.call_seconds = 1.5;
     preset.total_seconds = 165;
