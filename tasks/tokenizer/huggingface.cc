@@ -193,8 +193,8 @@ void ReadAddedTokens(JsonReader& reader, std::vector<AddedToken>* added) {
 
 // The model but for its vocabulary and merges.
 void ReadModelOptions(JsonReader model, TokenizerParts* parts) {
-  model.Require({"type"});
-  model.Enum("type", "", {"BPE"});
+  // Old files leave the type out; only BPE has merges, which are required.
+  model.Enum("type", "BPE", {"BPE"});
   model.Float("dropout", 0, 0, 0);
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!model.String(key, "").empty()) model.Fail(key, "is not supported");

@@ -136,6 +136,21 @@ TEST(Tokenizer, TheWordBytesIsATokenizer) {
   EXPECT_EQ((*tokenizer)->digest(), "bytes");
 }
 
+TEST(Tokenizer, OldFilesWithoutSomeKeysAreRead) {
+  json old = TinyTokenizerJson();
+  for (const char* key : {"type", "byte_fallback", "ignore_merges"}) {
+    old["model"].erase(key);
+  }
+  for (json& merge : old["model"]["merges"]) {
+    merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+  }
+  old["pre_tokenizer"].erase("use_regex");
+  old["model"]["end_of_word_suffix"] = "";
+  const auto tokenizer = CreateTokenizer(old);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ(Pieces(**tokenizer, "the the"), (Texts{"the", " the"}));
+}
+
 TEST(Tokenizer, AddedTokensKnowTheirNeighbours) {
   json patch = TinyTokenizerJson();
   const auto add = [&](const char* content, const char* flag) {
