@@ -18,8 +18,8 @@
 //             a class
 //
 // \s is the Unicode property White_Space, \d is Nd, \w is Oniguruma's, that is
-// Alphabetic + M + Nd + Pc and the superscripts and fractions of Latin-1. Classes
-// are those of Unicode 16.0 (newer_unicode.h).
+// Alphabetic + M + Nd + Pc and the superscripts and fractions of Latin-1.
+// Classes are those of Unicode 16.0 (newer_unicode.h).
 
 #ifndef LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
 #define LT2_TASKS_TOKENIZER_PATTERN_SYNTAX_H_
