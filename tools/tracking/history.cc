@@ -272,8 +272,8 @@ absl::StatusOr<Page> HistoryPage(const std::vector<Record>& history,
   page.verdict = worse > 0
                      ? absl::StrCat(worse, " of ", all.size(),
                                     " benchmarks became slower and stayed so.")
-                     : absl::StrCat("No benchmark of ", all.size(),
-                                    " is slower than it was.");
+                     : absl::StrCat("No slowdown that lasts was found in ",
+                                    all.size(), " benchmarks.");
   if (better > 0)
     absl::StrAppend(&page.verdict, " ", better, " became faster.");
   page.tone = worse > 0 ? Tone::kBad : better > 0 ? Tone::kGood : Tone::kQuiet;

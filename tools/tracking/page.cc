@@ -46,6 +46,7 @@ dt{color:var(--soft);white-space:nowrap}
 dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .about dl{display:grid;grid-template-columns:minmax(0,14rem) minmax(0,1fr);
 gap:.25rem 1rem}.about dl div{display:contents}
+.about dt{white-space:normal;overflow-wrap:anywhere}
 pre{background:var(--page);border:1px solid var(--line);border-radius:.3rem;
 padding:.6rem .8rem;white-space:pre-wrap;word-break:break-all;
 margin:.4rem 0 0}

@@ -179,6 +179,8 @@ TEST(Values, TimesAreReadable) {
   EXPECT_EQ(ValueText(518300, "ns"), "518.3 us");
   EXPECT_EQ(ValueText(1.5e6, "us"), "1.5 s");
   EXPECT_EQ(ValueText(12, "ns"), "12 ns");
+  EXPECT_EQ(ValueText(0.03454, "ms"), "34.54 us");
+  EXPECT_EQ(ValueText(0, "ms"), "0 ms");
   EXPECT_EQ(ValueText(1e7, ""), "1e+07");
 }
 

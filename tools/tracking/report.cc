@@ -151,6 +151,10 @@ std::string ValueText(double value, const std::string& unit) {
     value /= 1000;
     ++place;
   }
+  while (place != std::begin(kUnits) && value != 0 && std::abs(value) < 1) {
+    value *= 1000;
+    --place;
+  }
   return absl::StrFormat("%.4g %s", value, *place);
 }
 

@@ -70,14 +70,13 @@ PageRow Judged(const Report& report, const Row& row, double limit) {
     entry.label += ", not confirmed";
   }
   if (row.judgement.implausible) entry.label += ", implausible";
-  entry.facts = {
-      {"base", ValueText(row.base, row.subject.unit)},
-      {"head", ValueText(row.head, row.subject.unit)},
-      {"floor", absl::StrFormat("%.1f %%", 100 * row.floor)},
-      {"detectable", Percent(row.shift.detectable)},
-      {"rounds", absl::StrCat(row.shift.rounds)},
-      {"p", absl::StrFormat("%.4f", std::min(row.judgement.p_slower,
-                                             row.judgement.p_faster))}};
+  const double p = std::min(row.judgement.p_slower, row.judgement.p_faster);
+  entry.facts = {{"base", ValueText(row.base, row.subject.unit)},
+                 {"head", ValueText(row.head, row.subject.unit)},
+                 {"floor", absl::StrFormat("%.1f %%", 100 * row.floor)},
+                 {"detectable", Percent(row.shift.detectable)},
+                 {"rounds", absl::StrCat(row.shift.rounds)},
+                 {"p", p < 5e-5 ? "below 0.0001" : absl::StrFormat("%.4f", p)}};
   IntervalBar bar;
   bar.estimate = std::expm1(row.shift.cost.estimate);
   bar.low = std::expm1(row.shift.cost.low);

@@ -204,7 +204,11 @@ absl::StatusOr<int> CompareMeasured(const TrackOptions& options,
                                     std::string* out) {
   LT2_ASSIGN_OR_RETURN(const MeasureOptions measure, ToMeasure(options));
   LT2_ASSIGN_OR_RETURN(const ComparedBuilds compared, CompareBuilds(measure));
-  const auto next = GoOn(measure, compared.measured.ended);
+  std::vector<PageStep> next = GoOn(measure, compared.measured.ended);
+  if (compared.measured.report.ExitCode() == 1 && !measure.commits.empty()) {
+    next.push_back({"What lies between the two:",
+                    absl::StrCat("git log --oneline ", measure.commits)});
+  }
   LT2_ASSIGN_OR_RETURN(const int code,
                        Finish(compared.measured.report, "Speed of two builds",
                               compared.about, next, options, out));
