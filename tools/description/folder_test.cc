@@ -2,6 +2,7 @@
 
 #include "gtest/gtest.h"
 #include "model/hf/hf_testing.h"
+#include "tools/description/description.h"
 #include "tools/description/load.h"
 
 namespace lt2::tools {
@@ -35,6 +36,12 @@ TEST(DescribeFolder, ListsTheTensorsOfAnOuro) {
   const auto config = LoadModelConfig(folder, {"total_ut_steps=2"});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->config.loop_count, 2);
+  const auto description = Describe(*config, {});
+  ASSERT_TRUE(description.ok()) << description.status();
+  EXPECT_TRUE(Has(ToText(*description),
+                  "sandwich norms, a norm after every loop, exit gate, "
+                  "threshold 1\n"))
+      << ToText(*description);
 }
 
 TEST(DescribeFolder, SaysWhatIsMissingWrongAndTooMuch) {

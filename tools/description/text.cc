@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "evals/stats/table.h"
 #include "tools/description/description.h"
 
@@ -106,6 +107,29 @@ class Lines {
   std::string text_;
 };
 
+// What the model has of Ouro, in a line; "" if nothing.
+std::string OuroLine(const model::ModelConfig& config) {
+  using ExitRule = model::ModelConfig::ExitRule;
+  using CacheSharing = model::ModelConfig::CacheSharing;
+  std::vector<std::string> parts;
+  if (config.sandwich_norm) parts.push_back("sandwich norms");
+  if (config.loop_norm) parts.push_back("a norm after every loop");
+  if (config.exit_gate) {
+    parts.push_back(
+        config.exit_rule == ExitRule::kThreshold
+            ? absl::StrCat("exit gate, threshold ", config.exit_threshold)
+        : config.exit_rule == ExitRule::kWeighted ? "exit gate, mean of loops"
+                                                  : "exit gate, not used");
+  }
+  if (config.cache_sharing != CacheSharing::kNone) {
+    parts.push_back(absl::StrCat(
+        "decoding with the caches of the ",
+        config.cache_sharing == CacheSharing::kLast ? "last" : "first",
+        " loop"));
+  }
+  return parts.empty() ? "" : absl::StrCat(absl::StrJoin(parts, ", "), "\n");
+}
+
 std::string Totals(const Description& d) {
   const model::ModelConfig& config = d.model.config;
   const auto& [length, batch, loops, activation] = d.options;
@@ -181,7 +205,8 @@ std::string ToText(const Description& d) {
           : absl::StrCat(" (trained with ", config.loop_count, ")"),
       ", dim ", config.dim, ", ", Plural(config.n_heads, "head"),
       config.use_ffn ? absl::StrCat(", FFN ", config.ffn_hidden) : ", no FFN",
-      ", vocabulary ", config.vocab_size, "\n\n", Picture(d));
+      ", vocabulary ", config.vocab_size, "\n", OuroLine(config), "\n",
+      Picture(d));
   if (config.random_pattern()) {
     absl::StrAppend(
         &out, "The pattern is drawn anew for each step; this is step 0.\n",
