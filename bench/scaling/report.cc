@@ -105,6 +105,22 @@ bool Any(const Results& results, Phase phase, int64_t loops, int64_t batch) {
   return false;
 }
 
+// The lengths with a row among these; `phase` and so on as above.
+std::vector<int64_t> LengthsOf(const Results& results, Phase phase,
+                               int64_t loops, int64_t batch) {
+  std::vector<int64_t> lengths;
+  for (int64_t length : results.preset.lengths) {
+    for (const std::string& mixer : results.preset.mixers) {
+      if (Find(results, {mixer, length, loops, batch, phase}) == nullptr) {
+        continue;
+      }
+      lengths.push_back(length);
+      break;
+    }
+  }
+  return lengths;
+}
+
 // Calls `show` for each table that has something in it.
 void ForTables(
     const Results& results,
@@ -120,12 +136,13 @@ void ForTables(
 
 // One table over lengths of each phase, batch and T.
 std::string TimeTables(const Results& results) {
-  const Preset& preset = results.preset;
   std::string text;
   ForTables(results, [&](Phase phase, int64_t loops, int64_t batch) {
+    const std::vector<int64_t> lengths =
+        LengthsOf(results, phase, loops, batch);
     absl::StrAppend(&text, "### ", TitleOf(phase, loops, batch), "\n\n");
     Cells header = {"mixer"};
-    for (int64_t length : preset.lengths) {
+    for (int64_t length : lengths) {
       header.push_back(absl::StrCat(length));
     }
     for (const char* column : {"tokens/s at the largest", "TFLOP/s there",
@@ -133,10 +150,10 @@ std::string TimeTables(const Results& results) {
       header.push_back(column);
     }
     std::vector<Cells> rows;
-    for (const std::string& mixer : MixersOf(preset, phase)) {
+    for (const std::string& mixer : MixersOf(results.preset, phase)) {
       Cells row = {mixer};
       const Row* largest = nullptr;
-      for (int64_t length : preset.lengths) {
+      for (int64_t length : lengths) {
         const Cell cell{mixer, length, loops, batch, phase};
         row.push_back(Show(results, cell, Time));
         const Row* found = Find(results, cell);
@@ -426,22 +443,31 @@ Figure CrossoverMap(const Results& results) {
   return figure;
 }
 
-// What is missing, by tier of the preset.
+// What is missing, by phase.
 std::string PendingText(const Results& results) {
-  std::map<std::string, int> pending;
-  for (const Cell& cell : CellsOf(results.preset)) {
-    const Row* row = Find(results, cell);
-    if (row == nullptr || row->status == Row::kError) {
-      ++pending[absl::StrCat(TitleOf(cell.phase, cell.loops, cell.batch))];
+  std::string parts;
+  for (Phase phase : kPhases) {
+    int pending = 0, cells = 0;
+    std::map<int64_t, int> by_batch;
+    for (const Cell& cell : CellsOf(results.preset)) {
+      if (cell.phase != phase) continue;
+      ++cells;
+      const Row* row = Find(results, cell);
+      if (row != nullptr && row->status != Row::kError) continue;
+      ++pending;
+      ++by_batch[cell.batch];
     }
+    if (pending == 0) continue;
+    absl::StrAppend(&parts, "- ", NameOf(phase), ": ", pending, " of ", cells,
+                    " (");
+    const char* separator = "";
+    for (const auto& [batch, count] : by_batch) {
+      absl::StrAppend(&parts, separator, "batch ", batch, ": ", count);
+      separator = ", ";
+    }
+    absl::StrAppend(&parts, ")\n");
   }
-  if (pending.empty()) return "";
-  Cells parts;
-  for (const auto& [name, count] : pending) {
-    parts.push_back(absl::StrCat("- ", name, ": ", count));
-  }
-  return absl::StrCat("## Pending cells\n\n", absl::StrJoin(parts, "\n"),
-                      "\n\n");
+  return parts.empty() ? "" : absl::StrCat("## Pending cells\n\n", parts, "\n");
 }
 
 }  // namespace
