@@ -134,9 +134,12 @@ absl::StatusOr<Documents> LoadDocuments(const Suite& suite,
       return InvalidArgument(suite.path, ": data.generator: no generator '",
                              suite.generator, "' in this program");
     }
-    LT2_ASSIGN_OR_RETURN(
-        std::vector<nlohmann::json> made,
-        generator->second(suite.generator_spec, model, data_dir));
+    auto generated = generator->second(suite.generator_spec, model, data_dir);
+    if (!generated.ok()) {
+      return Annotate(generated.status(),
+                      absl::StrCat("suite '", suite.name, "'"));
+    }
+    std::vector<nlohmann::json>& made = *generated;
     Documents documents;
     std::string all = suite.json["data"].dump();
     for (size_t i = 0; i < made.size(); ++i) {
