@@ -258,6 +258,12 @@ TEST(Nfc, ComposesOrdersAndKeeps) {
   EXPECT_EQ(NormalizeNfc("\uFB01"), "\uFB01");        // not compatibility
   EXPECT_EQ(NormalizeNfc(std::string("\0\u0344", 3)),
             std::string("\0\u0308\u0301", 5));
+  // A jamo that is not one of the final consonants, though it is before them.
+  for (const char* text : {"\uAC00\u11A7", "\u1134\uAE14\u11A7", "\u11A7\u0301",
+                           "\u11A7", "\u11A7\u11A7"}) {
+    EXPECT_EQ(NormalizeNfc(text), text);
+  }
+  EXPECT_EQ(NormalizeNfc("\u1100\u1161\u11A7e\u0301"), "\uAC00\u11A7\u00E9");
   // Marks in the worst order, many of them.
   std::string marks = "a";
   for (int i = 0; i < 100000; ++i) marks += i % 2 ? "\u0316" : "\u0301";

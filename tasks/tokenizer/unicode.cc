@@ -121,15 +121,24 @@ std::string NormalizeNfc(absl::string_view text) {
                      });
     i = end - 1;
   }
-  const utf8proc_ssize_t size =
-      utf8proc_normalize_utf32(points.data(), points.size(), kOptions);
-  LT2_CHECK(size >= 0, utf8proc_errmsg(size));
   std::string result;
   result.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < size; ++i) {
-    utf8proc_uint8_t bytes[4];
-    const utf8proc_ssize_t length = utf8proc_encode_char(points[i], bytes);
-    result.append(reinterpret_cast<const char*>(bytes), length);
+  // U+11A7 composes with nothing, but utf8proc 2.8 takes it for the first of
+  // Hangul's final consonants, which come behind it, and drops it.
+  constexpr utf8proc_int32_t kBeforeFinals = 0x11A7;
+  for (auto begin = points.begin(); begin != points.end();) {
+    const auto end = std::find(begin, points.end(), kBeforeFinals);
+    const utf8proc_ssize_t size = utf8proc_normalize_utf32(
+        points.data() + (begin - points.begin()), end - begin, kOptions);
+    LT2_CHECK(size >= 0, utf8proc_errmsg(size));
+    const auto append = [&](utf8proc_int32_t code_point) {
+      utf8proc_uint8_t bytes[4];
+      const utf8proc_ssize_t length = utf8proc_encode_char(code_point, bytes);
+      result.append(reinterpret_cast<const char*>(bytes), length);
+    };
+    std::for_each(begin, begin + size, append);
+    begin = end;
+    if (begin != points.end()) append(*begin++);
   }
   return result;
 }
