@@ -22,23 +22,23 @@
 namespace lt2::bench {
 namespace {
 
-struct Session {
+struct Grid {
   Preset preset;
   int threads = 1;
   std::unique_ptr<Measurer> measurer;  // made by the first benchmark that runs
 };
 
-void Run(benchmark::State& state, Session& session, const Cell& cell) {
+void Run(benchmark::State& state, Grid& grid, const Cell& cell) {
   for (auto _ : state) {
-    if (session.measurer == nullptr) {
-      auto made = Measurer::Create(session.preset, session.threads);
+    if (grid.measurer == nullptr) {
+      auto made = Measurer::Create(grid.preset, grid.threads);
       if (!made.ok()) {
         state.SkipWithError(std::string(made.status().message()).c_str());
         return;
       }
-      session.measurer = *std::move(made);
+      grid.measurer = *std::move(made);
     }
-    const auto row = session.measurer->Measure(cell, {});
+    const auto row = grid.measurer->Measure(cell, {});
     if (!row.ok() || row->status != Row::kOk) {
       const std::string why =
           row.ok() ? absl::StrCat(NameOf(row->status), ": ", row->message)
@@ -64,19 +64,18 @@ int Main(int argc, char** argv) {
                  std::string(preset.status().message()).c_str());
     return 1;
   }
-  Session session;
-  session.preset = *preset;
+  Grid grid;
+  grid.preset = *preset;
   if (const char* threads = std::getenv("LT2_THREADS")) {
-    session.threads = std::atoi(threads);
+    grid.threads = std::atoi(threads);
   }
   for (const Cell& cell : CellsOf(*preset)) {
     std::string title = absl::StrCat(NameOf(cell.phase), "/", cell.mixer);
     if (!OfOperator(cell.phase)) absl::StrAppend(&title, "/loops:", cell.loops);
     absl::StrAppend(&title, "/batch:", cell.batch, "/length:", cell.length);
-    benchmark::RegisterBenchmark(title.c_str(),
-                                 [&session, cell](benchmark::State& state) {
-                                   Run(state, session, cell);
-                                 })
+    benchmark::RegisterBenchmark(
+        title.c_str(),
+        [&grid, cell](benchmark::State& state) { Run(state, grid, cell); })
         ->Iterations(1)
         ->UseManualTime()
         ->Unit(benchmark::kMicrosecond);
