@@ -150,6 +150,18 @@ TEST(ReportPage, HasEveryRowOnce) {
   ExpectBalanced(PageHtml(ReportPage({}, "empty", {}, {})));
 }
 
+TEST(ReportPage, AnImplausibleSpeedUpIsDecided) {
+  const auto base = History({}, 1), other = History({}, 1, "new");
+  auto half = History({{0, 0.5}}, 1);
+  half[0].commit = "head";
+  const auto report = bench::CompareRecords(base, {half[0], other[0]}, {});
+  ASSERT_TRUE(report.ok());
+  const Page page = ReportPage(*report, "t", {}, {});
+  EXPECT_EQ(page.verdict,
+            "Inconclusive: 1 of 2 benchmarks could not be decided.");
+  EXPECT_EQ(page.rows[1].label, "FASTER, implausible");
+}
+
 TEST(Figures, WhatLiesBeyondTheAxisIsAnArrow) {
   IntervalBar bar;
   bar.estimate = 0.01;

@@ -158,7 +158,7 @@ Page ReportPage(const Report& report, const std::string& title,
     }
     PageRow entry = Judged(report, row, limit);
     slower += entry.tone == Tone::kBad;
-    doubtful += entry.tone == Tone::kDoubt;
+    doubtful += entry.tone == Tone::kDoubt && !row.judgement.implausible;
     (row.Is(Verdict::kSame) ? page.folded : page.rows)
         .push_back(std::move(entry));
   }
