@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "kernels/core/json/strict_json.h"
 #include "kernels/core/status.h"
@@ -15,8 +16,9 @@ namespace {
 
 // Bytes for a terminal: text as it is, what is not printable escaped.
 std::string Escaped(absl::string_view bytes) {
-  return IsValidUtf8(bytes) ? absl::Utf8SafeCEscape(bytes)
-                            : absl::CHexEscape(bytes);
+  if (!IsValidUtf8(bytes)) return absl::CHexEscape(bytes);
+  return absl::StrReplaceAll(absl::Utf8SafeCEscape(bytes),
+                             {{"\\'", "'"}, {"\\\"", "\""}, {"\\\\", "\\\\"}});
 }
 
 int64_t CodePoints(absl::string_view text) {

@@ -16,6 +16,12 @@ TEST(Tokenization, WritesWhatItReads) {
             "      97  a\n      10  \\n\n     195  \\xc3\n");
 }
 
+TEST(Tokenization, ShowsQuotesAsTheyAre) {
+  const auto tokenizer = tasks::Tokenizer::Load("bytes").value();
+  EXPECT_EQ(ShowTokens(*tokenizer, "'\"\\", false),
+            "      39  '\n      34  \"\n      92  \\\\\n");
+}
+
 TEST(Tokenization, WrongIdsAreNamed) {
   const auto tokenizer = tasks::Tokenizer::Load("bytes").value();
   for (const char* ids : {"97 x", "97 -1", "97 257", "97 99999999999"}) {
