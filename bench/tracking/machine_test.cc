@@ -37,8 +37,8 @@ TEST(Machine, SystemWithoutPatchLevel) {
 }
 
 TEST(Machine, GpusAreCounted) {
-  const auto facts =
-      GpuFacts("NVIDIA H200, 570.86.15, 700.00\nNVIDIA H200, 570.86.15, 700.00");
+  const auto facts = GpuFacts(
+      "NVIDIA H200, 570.86.15, 700.00\nNVIDIA H200, 570.86.15, 700.00");
   ASSERT_TRUE(facts.ok());
   const MachineClass expected = {{"gpu", "NVIDIA H200"},
                                  {"gpus", "2"},

@@ -8,8 +8,8 @@
 // have twice as many rounds, and again, up to `max_rounds` or the time limit:
 // few looks (three by default), as each look is another chance of a false
 // alarm. What is SLOWER then is measured anew in the same way, at least as
-// often, and only what is SLOWER in that second series too is confirmed. An interrupt or the time limit
-// leaves what was measured so far.
+// often, and only what is SLOWER in that second series too is confirmed. An
+// interrupt or the time limit leaves what was measured so far.
 //
 // Who runs the programs, and the clock, are an interface, so that tests decide
 // both.
