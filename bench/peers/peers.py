@@ -333,116 +333,11 @@ def fla_operators(bench, models):
                     peer=nsa_name, mixer="nsa", length=length)
 
 
-def looped_model(torch, mixer, config):
-    """The looped transformer of model/looped/looped_model.h in PyTorch."""
-    import torch.nn.functional as F
-    from torch import nn
-    dim, heads = config["dim"], config["n_heads"]
-
-    class RmsNorm(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.ones(dim))
-
-        def forward(self, x):
-            return F.rms_norm(x, (dim,), self.weight, 1e-6)
-
-    class Softmax(nn.Module):
-        def __init__(self, length):
-            super().__init__()
-            self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-            self.out = nn.Linear(dim, dim, bias=False)
-            half = dim // heads // 2
-            angle = torch.outer(
-                torch.arange(length, dtype=torch.float32),
-                10000.0 ** (-torch.arange(half, dtype=torch.float32) / half))
-            self.register_buffer("cos", angle.cos()[None, :, None, :])
-            self.register_buffer("sin", angle.sin()[None, :, None, :])
-
-        def rope(self, x):
-            a, b = x.float().chunk(2, -1)
-            return torch.cat([a * self.cos - b * self.sin,
-                              b * self.cos + a * self.sin], -1).to(x.dtype)
-
-        def forward(self, x):
-            b, s, _ = x.shape
-            q, k, v = (t.view(b, s, heads, dim // heads)
-                       for t in self.qkv(x).chunk(3, -1))
-            q, k = self.rope(q), self.rope(k)
-            o = F.scaled_dot_product_attention(
-                q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
-                is_causal=True)
-            return self.out(o.transpose(1, 2).reshape(b, s, dim))
-
-    class First(nn.Module):
-        """fla's layers return a tuple."""
-
-        def __init__(self, layer):
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, x):
-            return self.layer(x)[0]
-
-    def mixer_of(length):
-        if mixer == "full":
-            return Softmax(length)
-        c = config.get(mixer, {})
-        d_k = c.get("key_dim", dim) // c.get("n_heads", heads)
-        if mixer == "gdn":
-            from fla.layers import GatedDeltaNet
-            return First(GatedDeltaNet(hidden_size=dim, num_heads=heads,
-                                       head_dim=d_k,
-                                       expand_v=c.get("expand_v", 2)))
-        if mixer == "deltanet":
-            from fla.layers import DeltaNet
-            return First(DeltaNet(hidden_size=dim, num_heads=heads))
-        if mixer == "kda":
-            from fla.layers import KimiDeltaAttention
-            return First(KimiDeltaAttention(hidden_size=dim, num_heads=heads,
-                                            head_dim=d_k))
-        raise NotImplementedError("no layer for " + mixer)
-
-    class Block(nn.Module):
-        def __init__(self, length):
-            super().__init__()
-            hidden = config["ffn_hidden"]
-            self.norm1, self.norm2 = RmsNorm(), RmsNorm()
-            self.mixer = mixer_of(length)
-            self.w1 = nn.Linear(dim, hidden, bias=False)
-            self.w3 = nn.Linear(dim, hidden, bias=False)
-            self.w2 = nn.Linear(hidden, dim, bias=False)
-
-        def forward(self, h):
-            h = h + self.mixer(self.norm1(h))
-            n = self.norm2(h)
-            return h + self.w2(F.silu(self.w1(n)) * self.w3(n))
-
-    class Looped(nn.Module):
-        def __init__(self, length):
-            super().__init__()
-            self.embedding = nn.Embedding(config["vocab_size"], dim)
-            self.blocks = nn.ModuleList(Block(length) for _ in
-                                        range(config["n_layers"]))
-            self.gates = nn.Parameter(torch.zeros(LOOPS, dim))
-            self.norm = RmsNorm()
-
-        def forward(self, ids):
-            h = self.embedding(ids)
-            for loop in range(LOOPS):
-                before = h
-                for block in self.blocks:
-                    h = block(h)
-                h = h + self.gates[loop] * before
-            return F.linear(self.norm(h), self.embedding.weight).float()
-
-    return Looped
-
-
 def models_in_torch(bench, models):
     torch = bench.torch
     import torch._dynamo
     import torch.nn.functional as F
+    from looped_torch import looped_model
     for mixer in ("full", "gdn", "kda", "deltanet"):
         config = {**DEFAULT, **models.get(mixer, {})}
         for length in LENGTHS[:2]:
@@ -452,7 +347,7 @@ def models_in_torch(bench, models):
             def build(length=length, mixer=mixer, config=config):
                 torch._dynamo.reset()
                 torch.manual_seed(0)
-                model = looped_model(torch, mixer, config)(length)
+                model = looped_model(torch, mixer, config, LOOPS)(length)
                 model = model.to("cuda", torch.bfloat16)
                 ids = [torch.randint(0, config["vocab_size"], (1, length),
                                      device="cuda") for _ in range(4)]
