@@ -20,19 +20,6 @@ constexpr int64_t kMaxTaken = int64_t{256} << 20;
 bool IsNameStart(char c) { return absl::ascii_isalpha(c) || c == '_'; }
 bool IsName(char c) { return absl::ascii_isalnum(c) || c == '_'; }
 
-std::string Strip(absl::string_view text, absl::string_view characters,
-                  bool left, bool right) {
-  size_t begin = 0, end = text.size();
-  auto in = [&](char c) {
-    return absl::StrContains(characters, absl::string_view(&c, 1));
-  };
-  while (left && begin < end && in(text[begin])) ++begin;
-  while (right && end > begin && in(text[end - 1])) --end;
-  return std::string(text.substr(begin, end - begin));
-}
-
-constexpr char kSpace[] = " \t\n\r\v\f";
-
 // Parses and evaluates at once. While skipping_ (the side of an `and`, `or` or
 // `if` that does not count) it only parses. The first error stays.
 class Evaluator {
@@ -186,7 +173,7 @@ class Evaluator {
         left = !Truth(In(left, Sum()));
       } else if (Take("is")) {
         const bool negate = Take("not");
-        left = Truth(Test(left, Name())) != negate;
+        left = Truth(Unwrap(IsTest(left, Name()))) != negate;
       } else {
         break;
       }
@@ -246,12 +233,6 @@ class Evaluator {
     if (op == '*') overflow = __builtin_mul_overflow(x, y, &result);
     return overflow ? Fail("a number too large") : Value(result);
   }
-  static bool Equal(const Value& a, const Value& b) {
-    if (a.is_discarded() || b.is_discarded()) {
-      return a.is_discarded() && b.is_discarded();
-    }
-    return a == b;
-  }
   template <typename Accept>
   Value Order(const Value& a, const Value& b, Accept accept) {
     if (skipping_ > 0) return Undefined();
@@ -261,36 +242,11 @@ class Evaluator {
     return Fail("an order of ", Describe(a), " and ", Describe(b));
   }
   Value In(const Value& item, const Value& container) {
-    if (skipping_ > 0) return Undefined();
-    if (container.is_string() && item.is_string()) {
-      return absl::StrContains(container.get<std::string>(),
-                               item.get<std::string>());
-    }
-    if (container.is_object() && item.is_string()) {
-      return container.contains(item.get<std::string>());
-    }
-    if (container.is_array()) {
-      for (const Value& other : container) {
-        if (Equal(item, other)) return true;
-      }
-      return false;
-    }
-    return Fail("'in' of ", Describe(item), " and ", Describe(container));
+    return skipping_ > 0 ? Undefined() : Unwrap(Contains(item, container));
   }
-  Value Test(const Value& value, const std::string& name) {
-    if (name == "defined") return !value.is_discarded();
-    if (name == "undefined") return value.is_discarded();
-    if (name == "none") return value.is_null();
-    if (name == "string") return value.is_string();
-    if (name == "mapping") return value.is_object();
-    if (name == "iterable") {
-      return value.is_array() || value.is_string() || value.is_object();
-    }
-    if (name == "sequence") return value.is_array() || value.is_string();
-    if (name == "number") return value.is_number();
-    if (name == "true") return value == Value(true);
-    if (name == "false") return value == Value(false);
-    return Fail("unknown test 'is ", name, "'");
+  // The error of an operation on values becomes the expression's.
+  Value Unwrap(absl::StatusOr<Value> value) {
+    return value.ok() ? *std::move(value) : Fail(value.status().message());
   }
 
   // --- values ---------------------------------------------------------------
@@ -337,7 +293,7 @@ class Evaluator {
     }
     Expect("]");
     if (skipping_ > 0 || !ok()) return Undefined();
-    if (slice) return Slice(value, part);
+    if (slice) return Unwrap(Slice(value, part));
     if (part[0].is_string()) return Key(value, part[0].get<std::string>());
     if (!value.is_array() || !part[0].is_number_integer()) {
       return Fail(Describe(value), " has no element ", Describe(part[0]));
@@ -346,32 +302,6 @@ class Evaluator {
     int64_t i = part[0].get<int64_t>();
     if (i < 0) i += size;
     return i < 0 || i >= size ? Undefined() : value[i];
-  }
-  Value Slice(const Value& value, const Value* part) {
-    for (int i = 0; i < 3; ++i) {
-      if (!part[i].is_null() && !part[i].is_number_integer()) {
-        return Fail("a slice with ", Describe(part[i]));
-      }
-    }
-    if (!value.is_array()) return Fail("a slice of ", Describe(value));
-    const int64_t size = static_cast<int64_t>(value.size());
-    Value result = Value::array();
-    if (!part[2].is_null()) {
-      if (part[2] != -1 || !part[0].is_null() || !part[1].is_null()) {
-        return Fail("a slice with a step other than [::-1]");
-      }
-      for (int64_t i = size - 1; i >= 0; --i) result.push_back(value[i]);
-      return result;
-    }
-    auto clip = [&](const Value& bound, int64_t otherwise) {
-      int64_t i = bound.is_null() ? otherwise : bound.get<int64_t>();
-      if (i < 0) i += size;
-      return std::min(std::max<int64_t>(i, 0), size);
-    };
-    for (int64_t i = clip(part[0], 0); i < clip(part[1], size); ++i) {
-      result.push_back(value[i]);
-    }
-    return result;
   }
   // Arguments up to the closing parenthesis, which is taken too.
   std::vector<Value> Arguments() {
@@ -386,55 +316,13 @@ class Evaluator {
   Value Method(const Value& value, const std::string& name) {
     const std::vector<Value> arguments = Arguments();
     if (skipping_ > 0 || !ok()) return Undefined();
-    bool texts = value.is_string() && arguments.size() <= 1;
-    for (const Value& a : arguments) texts &= a.is_string();
-    if (!texts) return Fail("method '", name, "' of ", Describe(value));
-    const std::string text = value.get<std::string>();
-    if (arguments.empty()) {
-      if (name == "strip") return Strip(text, kSpace, true, true);
-      if (name == "lstrip") return Strip(text, kSpace, true, false);
-      if (name == "rstrip") return Strip(text, kSpace, false, true);
-      if (name == "upper") return absl::AsciiStrToUpper(text);
-      if (name == "lower") return absl::AsciiStrToLower(text);
-    } else {
-      const std::string argument = arguments[0].get<std::string>();
-      if (name == "strip") return Strip(text, argument, true, true);
-      if (name == "lstrip") return Strip(text, argument, true, false);
-      if (name == "rstrip") return Strip(text, argument, false, true);
-      if (name == "startswith") return absl::StartsWith(text, argument);
-      if (name == "endswith") return absl::EndsWith(text, argument);
-      if (name == "split" && !argument.empty()) {
-        Value parts = Value::array();
-        for (absl::string_view part : absl::StrSplit(text, argument)) {
-          parts.push_back(std::string(part));
-        }
-        return parts;
-      }
-    }
-    return Fail("unknown method '", name, "'");
+    return Unwrap(CallMethod(value, name, arguments));
   }
   Value Filter(const Value& value, const std::string& name) {
     std::vector<Value> arguments;
     if (Take("(")) arguments = Arguments();
     if (skipping_ > 0 || !ok()) return Undefined();
-    if (name == "default" && arguments.size() == 1) {
-      return value.is_discarded() ? arguments[0] : value;
-    }
-    if (arguments.empty()) {
-      if (name == "length") {
-        if (value.is_array() || value.is_object()) return value.size();
-        if (value.is_string()) return Characters(value.get<std::string>());
-      }
-      if (name == "trim") return Strip(ToText(value), kSpace, true, true);
-      if (name == "upper") return absl::AsciiStrToUpper(ToText(value));
-      if (name == "lower") return absl::AsciiStrToLower(ToText(value));
-    }
-    return Fail("unknown filter '", name, "'");
-  }
-  static int64_t Characters(const std::string& text) {
-    return std::count_if(text.begin(), text.end(), [](char c) {
-      return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-    });
+    return Unwrap(ApplyFilter(value, name, arguments));
   }
   Value Primary() {
     SkipSpace();
@@ -535,10 +423,6 @@ class Evaluator {
     ++at_;
     return value;
   }
-  static std::string Describe(const Value& value) {
-    if (value.is_discarded()) return "undefined";
-    return absl::StrCat("a value of type ", value.type_name());
-  }
 
   const absl::string_view text_;
   const Scopes& scopes_;
@@ -549,48 +433,6 @@ class Evaluator {
 };
 
 }  // namespace
-
-int64_t SizeOf(const Value& value, int depth) {
-  if (depth > 64) return -1;
-  int64_t size = 64;  // of an element itself, about
-  if (value.is_string()) {
-    size += static_cast<int64_t>(value.get_ref<const std::string&>().size());
-  }
-  if (value.is_structured()) {
-    for (auto item = value.begin(); item != value.end(); ++item) {
-      const int64_t inner = SizeOf(*item, depth + 1);
-      if (inner < 0) return -1;
-      size += inner;
-      if (value.is_object()) size += static_cast<int64_t>(item.key().size());
-    }
-  }
-  return size;
-}
-
-bool Truth(const Value& value) {
-  switch (value.type()) {
-    case Value::value_t::null:
-    case Value::value_t::discarded:
-      return false;
-    case Value::value_t::boolean:
-      return value.get<bool>();
-    case Value::value_t::string:
-      return !value.get_ref<const std::string&>().empty();
-    case Value::value_t::array:
-    case Value::value_t::object:
-      return !value.empty();
-    default:
-      return value != Value(0);
-  }
-}
-
-std::string ToText(const Value& value) {
-  if (value.is_discarded()) return "";
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_null()) return "None";
-  if (value.is_boolean()) return value.get<bool>() ? "True" : "False";
-  return value.dump(-1, ' ', false, Value::error_handler_t::replace);
-}
 
 absl::StatusOr<Value> Evaluate(absl::string_view text, const Scopes& scopes) {
   return Evaluator(text, scopes).Run();

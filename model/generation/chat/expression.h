@@ -20,23 +20,12 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "nlohmann/json.hpp"
+#include "model/generation/chat/value.h"
 
 namespace lt2::model::chat {
 
-using Value = nlohmann::json;
-
-// What a name without a value is: false, prints as nothing, has no keys.
-inline Value Undefined() { return Value(Value::value_t::discarded); }
-
 // Innermost scope last.
 using Scopes = std::vector<std::map<std::string, Value>>;
-
-// About the bytes that a value takes, or -1 if it is nested deeper than 64.
-int64_t SizeOf(const Value& value, int depth = 0);
-
-bool Truth(const Value& value);
-std::string ToText(const Value& value);
 
 // Evaluates the whole of `text`.
 absl::StatusOr<Value> Evaluate(absl::string_view text, const Scopes& scopes);
