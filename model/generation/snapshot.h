@@ -14,12 +14,12 @@
 //                  the entries that are filled
 //
 // Bits are kept, so going on from a snapshot gives the same bits as going on
-// without it, on the same kind of device. The capacity may differ; on a GPU the attention over
-// a cache splits its work by the capacity (kernels/attention/decode_cuda.cu), so
-// there the bits want the same capacity too. Loading
-// wants the same weights, configuration, tokenizer, type of activations, loops
-// and batch; anything else, and any file that is not exactly such a snapshot,
-// is an error that says what differs.
+// without it, on the same kind of device. The capacity may differ; on a GPU the
+// attention over a cache splits its work by the capacity
+// (kernels/attention/decode_cuda.cu), so there the bits want the same capacity
+// too. Loading wants the same weights, configuration, tokenizer, type of
+// activations, loops and batch; anything else, and any file that is not exactly
+// such a snapshot, is an error that says what differs.
 
 #ifndef LT2_MODEL_GENERATION_SNAPSHOT_H_
 #define LT2_MODEL_GENERATION_SNAPSHOT_H_
