@@ -78,7 +78,7 @@ TEST(Tensor, ExpectTensorNamesBoth) {
 
 TEST(Arena, ReusesBlocksAndCountsThem) {
   auto ctx = testing::CpuContext();
-  void *first;
+  void* first;
   {
     Tensor t = *ctx->Empty(DType::kF32, {1000});
     first = t.raw();
@@ -159,7 +159,7 @@ TEST(Context, ParallelForCoversEachIndexOnce) {
           for (int64_t i = begin; i < end; ++i) ++seen[i];
         });
       }
-      for (auto &s : seen) EXPECT_EQ(s, 50);
+      for (auto& s : seen) EXPECT_EQ(s, 50);
     }
   }
 }
