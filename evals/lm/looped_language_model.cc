@@ -67,7 +67,7 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
   if (lm->prefix_token_ >= vocab) lm->prefix_token_ = 0;
   lm->digest_ = absl::StrCat(
       model_digest, " tokenizer ", tokenizer.digest(), " loops ",
-      options.loops > 0 ? options.loops : model.config().loop_count, " ",
+      options.loops > 0 ? options.loops : model.default_loops(), " ",
       Name(model.activation()), "@", Name(model.ctx().device()), " ",
       model.ctx().info().name, " rows ", options.rows, " chunk ", options.chunk,
       options.share_context ? " shared" : " whole");

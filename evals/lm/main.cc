@@ -235,7 +235,7 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
   info.command = command;
   info.layer_pattern = config.layer_pattern;
   info.trained_loops = config.loop_count;
-  info.loops = lm.loops > 0 ? lm.loops : config.loop_count;
+  info.loops = lm.loops > 0 ? lm.loops : loaded.model->default_loops();
   info.write_strength = WriteStrength(config);
   LT2_ASSIGN_OR_RETURN(const model::ModelCost cost,
                        model::Cost(config, lm.max_length, info.loops,
