@@ -3,8 +3,8 @@
 // The gate of loop t gives a logit z_t for each token; lam_t = sigmoid(z_t) is
 // the probability to leave after loop t for a token that got so far:
 //
-//   p_t = lam_t prod_{j<t} (1 - lam_j)   for t < T;   p_T = prod_{j<T} (1 -
-//   lam_j)
+//   p_t = lam_t prod_{j<t} (1 - lam_j)   for t < T
+//   p_T =       prod_{j<T} (1 - lam_j)
 //
 // (the gate of the last loop is not used: whoever gets there leaves). Then
 //
