@@ -31,7 +31,7 @@ std::string TrendSvg(const Trend& trend, const std::string& label);
 // median of its part of the history.
 std::string TrendText(const Trend& trend, int columns = 24);
 
-// `text` where HTML expects text or a quoted attribute.
+// `text` where HTML or XML expects text or a quoted attribute.
 std::string EscapeHtml(const std::string& text);
 
 }  // namespace lt2::tools

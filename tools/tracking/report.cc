@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "evals/stats/table.h"
+#include "tools/tracking/figures.h"
 
 namespace lt2::tools {
 namespace {
@@ -95,26 +96,7 @@ ordered_json ShiftJson(const Shift& shift) {
 }
 
 std::string Xml(const std::string& text) {
-  std::string escaped;
-  for (char c : evals::Printable(text)) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
+  return EscapeHtml(evals::Printable(text));
 }
 
 // The element of a row that did not pass, and what it says.
