@@ -60,6 +60,7 @@ absl::StatusOr<ModelFolder> ReadModelFolder(Context& ctx,
   LT2_ASSIGN_OR_RETURN(result.digest, ModelDigest(folder));
   result.trained_length =
       TrainedLength(loaded.config_json, result.trained_length);
+  result.config = std::move(loaded.config_json);
   return result;
 }
 

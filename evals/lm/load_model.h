@@ -16,6 +16,7 @@ struct ModelFolder {
   std::unique_ptr<model::LoopedModel> model;
   std::vector<std::string> notes;  // for the user
   std::string digest;              // of the configuration and the weights
+  nlohmann::json config;           // config.json
   // That the model was trained with, as config.json tells: data.length, or
   // max_position_embeddings; 2048 if it does not.
   int64_t trained_length = 2048;

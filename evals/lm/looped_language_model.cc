@@ -4,6 +4,7 @@
 #include <map>
 
 #include "kernels/cross_entropy/cross_entropy.h"
+#include "model/generation/generator.h"
 #include "model/looped/scoring.h"
 
 namespace lt2::evals {
@@ -150,22 +151,20 @@ absl::Status LoopedLanguageModel::ScoreWhole(
   return absl::OkStatus();
 }
 
-absl::StatusOr<int32_t> LoopedLanguageModel::Prefill(
-    absl::Span<const int32_t> ids, DecodeState* state) {
+absl::Status LoopedLanguageModel::Prefill(absl::Span<const int32_t> ids,
+                                          DecodeState* state) {
   model::ForwardOptions forward;
   forward.state = state;
-  int32_t next = 0;
   for (size_t begin = 0; begin < ids.size(); begin += Chunk(ids.size())) {
     const absl::Span<const int32_t> chunk =
         ids.subspan(begin, Chunk(ids.size()));
     const auto n = static_cast<int64_t>(chunk.size());
     const std::vector<int32_t> targets(n, kernels::kIgnoreTarget);
-    LT2_ASSIGN_OR_RETURN(const model::Scores scores,
-                         model::Score(model_, 1, n, chunk, targets, forward));
+    LT2_RETURN_IF_ERROR(
+        model::Score(model_, 1, n, chunk, targets, forward).status());
     tokens_computed_ += n;
-    next = scores.argmax.back();
   }
-  return next;
+  return absl::OkStatus();
 }
 
 // `rows` sequences that begin where `state`, of one sequence, is.
@@ -207,8 +206,7 @@ absl::Status LoopedLanguageModel::ScoreBranches(
   LT2_ASSIGN_OR_RETURN(
       auto state, DecodeState::Create(model_, 1, capacity, options_.loops));
   LT2_RETURN_IF_ERROR(
-      Prefill(absl::MakeSpan(context).subspan(0, before), state.get())
-          .status());
+      Prefill(absl::MakeSpan(context).subspan(0, before), state.get()));
   for (const auto& [length, members] : by_length) {
     for (size_t begin = 0; begin < members.size(); begin += options_.rows) {
       std::vector<const Request*> rows;
@@ -293,25 +291,37 @@ absl::StatusOr<Generation> LoopedLanguageModel::GenerateUntil(
         "generation of ", max_tokens, " tokens after ", n,
         " does not fit into --max_length=", options_.max_length);
   }
-  LT2_ASSIGN_OR_RETURN(
-      auto state,
-      DecodeState::Create(model_, 1, n + max_tokens, options_.loops));
-  LT2_ASSIGN_OR_RETURN(int32_t next, Prefill(context, state.get()));
+  model::GeneratorOptions options;
+  options.capacity = n + max_tokens;
+  options.loops = options_.loops;
+  options.chunk = options_.chunk;
+  LT2_ASSIGN_OR_RETURN(auto generator,
+                       model::Generator::Create(model_, options));
+  LT2_RETURN_IF_ERROR(generator->Append(
+      {std::vector<int32_t>(context.begin(), context.end())}));
   Generation generation;
-  generation.reason = "length";
-  while (true) {
-    if (tokenizer_.end_of_text() == next) {
+  model::GenerateOptions how;
+  how.sampling.temperature = 0;
+  how.max_tokens = max_tokens;
+  if (tokenizer_.end_of_text()) how.stop_ids = {*tokenizer_.end_of_text()};
+  how.on_token = [&](int64_t, int32_t id) {
+    generation.ids.push_back(id);
+    generation.text = Decode(generation.ids);
+    return !CutAtStop(stop, &generation.text);
+  };
+  LT2_ASSIGN_OR_RETURN(const model::Generated generated,
+                       generator->Generate(how));
+  tokens_computed_ += generator->position();
+  switch (generated.rows[0].reason) {
+    case model::FinishReason::kMaxTokens:
+      generation.reason = "length";
+      break;
+    case model::FinishReason::kStopId:
       generation.reason = "end_of_text";
       break;
-    }
-    generation.ids.push_back(next);
-    generation.text = Decode(generation.ids);
-    if (CutAtStop(stop, &generation.text)) {
+    case model::FinishReason::kCallback:
       generation.reason = "stop";
       break;
-    }
-    if (static_cast<int64_t>(generation.ids.size()) == max_tokens) break;
-    LT2_ASSIGN_OR_RETURN(next, Prefill({next}, state.get()));
   }
   return generation;
 }

@@ -18,6 +18,11 @@
 // tokens from a state: everything of it is `whole`, and its prompts are read in
 // one piece.
 //
+// On a GPU, which small blocks leave idle, many rows and `whole` alone are
+// faster: a context is computed again for each choice, 64 of them at once.
+//
+// Texts are written by model/generation, one at a time.
+//
 // A right-padded token is never seen by those before it (all mixers are
 // causal), and states of blocks are thrown away after them.
 //
@@ -87,9 +92,9 @@ class LoopedLanguageModel : public LanguageModel {
   absl::Status ScoreBranches(absl::Span<const Request> requests,
                              const std::vector<size_t>& which,
                              std::vector<LoglikelihoodResult>* results);
-  // Runs ids through `state`; the most likely token after the last one.
-  absl::StatusOr<int32_t> Prefill(absl::Span<const int32_t> ids,
-                                  model::DecodeState* state);
+  // Runs ids through `state`.
+  absl::Status Prefill(absl::Span<const int32_t> ids,
+                       model::DecodeState* state);
   // Tokens at a time, of n.
   int64_t Chunk(int64_t n) const { return in_pieces_ ? options_.chunk : n; }
   absl::StatusOr<std::unique_ptr<model::DecodeState>> Branch(

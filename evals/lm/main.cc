@@ -28,12 +28,13 @@
 #include "kernels/core/program.h"
 #include "model/io/atomic_file.h"
 #include "model/looped/accounting.h"
+#include "tasks/tokenizer/model_tokenizer.h"
 #include "tasks/tokenizer/tokenizer.h"
 
 ABSL_FLAG(std::string, model, "", "folder of the model");
 ABSL_FLAG(std::string, tokenizer, "",
-          "folder or file of the tokenizer, or bytes; default the model's "
-          "folder, or bytes for a vocabulary of 256");
+          "folder or file of the tokenizer, or bytes; default the model's: in "
+          "its folder, or that it was trained with");
 ABSL_FLAG(std::vector<std::string>, tasks, {},
           "suites, comma-separated; default all that have their data");
 ABSL_FLAG(bool, list, false, "list the suites and stop");
@@ -50,10 +51,11 @@ ABSL_FLAG(int64_t, max_length, 0,
           "tokens read at once; default the length that the model was trained "
           "with if its folder tells, else 2048");
 ABSL_FLAG(int64_t, loops, 0, "loop count; default the model's");
-ABSL_FLAG(int64_t, rows, 4, "rows of a block");
-ABSL_FLAG(int64_t, batch, 64, "requests at a time; changes no score");
-ABSL_FLAG(bool, share_context, true,
-          "run a context once for all its continuations");
+ABSL_FLAG(int64_t, rows, 0, "rows of a block; 0: 4, on a GPU 64");
+ABSL_FLAG(int64_t, batch, 0,
+          "requests at a time; 0: 16 for each row; changes no score");
+ABSL_FLAG(absl::optional<bool>, share_context, absl::nullopt,
+          "run a context once for all its continuations; default not on a GPU");
 ABSL_FLAG(std::string, device, "cpu", "cpu or cuda");
 ABSL_FLAG(int, threads, 0, "0: one for each core; changes no score");
 ABSL_FLAG(std::string, out, ".",
@@ -110,20 +112,6 @@ absl::StatusOr<std::vector<std::shared_ptr<const Suite>>> FindSuites(
                            "'; give --data_dir=FOLDER with eval/ and corpus/");
   }
   return suites;
-}
-
-absl::StatusOr<std::unique_ptr<tasks::Tokenizer>> FindTokenizer(
-    const std::string& folder, int64_t vocab_size, std::string* name) {
-  *name = absl::GetFlag(FLAGS_tokenizer);
-  if (name->empty()) {
-    *name = vocab_size == 256 || vocab_size == 257 ? "bytes" : folder;
-  }
-  auto tokenizer = tasks::Tokenizer::Load(*name);
-  if (!tokenizer.ok() && absl::GetFlag(FLAGS_tokenizer).empty()) {
-    return Annotate(tokenizer.status(),
-                    "give the model's tokenizer with --tokenizer=");
-  }
-  return tokenizer;
 }
 
 absl::Status ParseSample(LmRunOptions* options) {
@@ -200,14 +188,22 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
     std::fprintf(stderr, "%s\n", note.c_str());
   }
   const model::ModelConfig& config = loaded.model->config();
-  LT2_ASSIGN_OR_RETURN(
-      const auto tokenizer,
-      FindTokenizer(folder, config.vocab_size, &info.tokenizer));
+  info.tokenizer = absl::GetFlag(FLAGS_tokenizer);
+  if (info.tokenizer.empty()) {
+    LT2_ASSIGN_OR_RETURN(
+        info.tokenizer,
+        tasks::TokenizerOfModel(folder, loaded.config, options.data_dir));
+  }
+  LT2_ASSIGN_OR_RETURN(const auto tokenizer,
+                       tasks::Tokenizer::Load(info.tokenizer));
 
   LoopedLmOptions lm;
   lm.loops = absl::GetFlag(FLAGS_loops);
   lm.rows = absl::GetFlag(FLAGS_rows);
-  lm.share_context = absl::GetFlag(FLAGS_share_context);
+  if (lm.rows == 0) lm.rows = device == "cuda" ? 64 : 4;
+  lm.share_context =
+      absl::GetFlag(FLAGS_share_context).value_or(device == "cpu");
+  if (options.batch == 0) options.batch = 16 * lm.rows;
   lm.max_length = absl::GetFlag(FLAGS_max_length);
   if (lm.max_length <= 0) lm.max_length = loaded.trained_length;
   info.model_digest = loaded.digest;

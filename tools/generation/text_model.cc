@@ -12,6 +12,7 @@
 #include "kernels/core/json/strict_json.h"
 #include "model/hf/hf_folder.h"
 #include "model/io/atomic_file.h"
+#include "tasks/tokenizer/model_tokenizer.h"
 
 namespace lt2::tools {
 namespace {
@@ -51,25 +52,10 @@ absl::StatusOr<TextModel> LoadTextModel(Context& ctx,
   LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(config_path));
   LT2_ASSIGN_OR_RETURN(const nlohmann::json config,
                        ParseJson(text, config_path));
-  const nlohmann::json data =
-      config.is_object() ? config.value("data", nlohmann::json::object())
-                         : nlohmann::json::object();
-  const bool our_text = data.is_object() && data.value("task", "") == "text";
-
   std::string path = options.tokenizer;
-  if (path.empty() && Exists(options.folder + "/tokenizer.json")) {
-    path = options.folder;
-  }
-  if (path.empty() && our_text) {
-    path = data.value("tokenizer", "bytes");
-    if (path != "bytes" && path[0] != '/' && !options.data_dir.empty()) {
-      path = options.data_dir + "/" + path;
-    }
-  }
   if (path.empty()) {
-    return InvalidArgument(options.folder,
-                           ": no tokenizer.json, and not trained on text: ",
-                           "say --tokenizer=FOLDER, FILE or bytes");
+    LT2_ASSIGN_OR_RETURN(path, tasks::TokenizerOfModel(options.folder, config,
+                                                       options.data_dir));
   }
   LT2_ASSIGN_OR_RETURN(result.tokenizer, tasks::Tokenizer::Load(path));
 
