@@ -1,5 +1,7 @@
-// Warp per row up to dim 1024, block per row beyond: a "group" of kGroup
-// threads owns a row, and a block of 256 threads has 256 / kGroup groups.
+// A "group" of kGroup threads owns a row, and a block of 256 threads has
+// 256 / kGroup groups: the block itself beyond dim 1024, a warp below, and 8 or
+// 16 threads where they hold a row (of one head, say) in one pack each; with
+// a warp for such a row most of its threads would have nothing to do.
 //
 // The gradient also sums dweight. Each group keeps its sums in shared memory,
 // one float per column, and every column belongs to one thread of the group, so
@@ -31,14 +33,28 @@ __device__ __forceinline__ float GateSlope(bool silu, float g) {
 }
 
 // Sum over the threads of a group; every thread gets it. All threads of the
-// block must call it when the group is the block.
+// group must call it; other groups of the warp may have left.
 template <int kGroup>
 __device__ __forceinline__ float GroupSum(float x, float* scratch) {
-  if constexpr (kGroup == 32) {
-    return cuda::WarpSum(x);
+  if constexpr (kGroup <= 32) {
+    const unsigned first = threadIdx.x % 32 / kGroup * kGroup;
+    const unsigned mask = 0xffffffffu >> (32 - kGroup) << first;
+#pragma unroll
+    for (int step = kGroup / 2; step > 0; step /= 2) {
+      x += __shfl_xor_sync(mask, x, step);
+    }
+    return x;
   } else {
     return cuda::BlockSum(x, scratch);
   }
+}
+
+// The threads of a group for rows of `dim`, in packs or one by one.
+int GroupOf(int64_t dim, bool pack) {
+  if (dim > kWarpMaxDim) return kThreads;
+  if (pack && dim <= 8 * cuda::kPackSize) return 8;
+  if (pack && dim <= 16 * cuda::kPackSize) return 16;
+  return 32;
 }
 
 template <typename T>
@@ -59,7 +75,7 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kGroups = kThreads / kGroup;
   const int lane = threadIdx.x % kGroup;
   const int64_t row = int64_t{blockIdx.x} * kGroups + threadIdx.x / kGroup;
-  // Uniform within a warp, and within the block when the group is the block.
+  // Uniform within a group.
   if (row >= p.rows) return;
   const T* x = p.x + row * p.dim;
   T* y = p.y + row * p.dim;
@@ -225,12 +241,18 @@ absl::Status Forward(Context& ctx, const NormForward& norm) {
   p.silu = norm.activation == GateActivation::kSilu;
   const bool pack = cuda::CanPack(p.dim, Address(norm.x), Address(norm.gate),
                                   Address(norm.weight), Address(norm.y));
-  if (p.dim <= kWarpMaxDim) {
-    return pack ? LaunchForward<T, 32, cuda::kPackSize>(ctx, p)
-                : LaunchForward<T, 32, 1>(ctx, p);
+  switch (GroupOf(p.dim, pack)) {
+    case 8:
+      return LaunchForward<T, 8, cuda::kPackSize>(ctx, p);
+    case 16:
+      return LaunchForward<T, 16, cuda::kPackSize>(ctx, p);
+    case 32:
+      return pack ? LaunchForward<T, 32, cuda::kPackSize>(ctx, p)
+                  : LaunchForward<T, 32, 1>(ctx, p);
+    default:
+      return pack ? LaunchForward<T, kThreads, cuda::kPackSize>(ctx, p)
+                  : LaunchForward<T, kThreads, 1>(ctx, p);
   }
-  return pack ? LaunchForward<T, kThreads, cuda::kPackSize>(ctx, p)
-              : LaunchForward<T, kThreads, 1>(ctx, p);
 }
 
 template <typename T, int kGroup, int V>
@@ -245,6 +267,23 @@ absl::Status LaunchBackward(Context& ctx, const BackwardParams<T>& p,
          static_cast<size_t>(shared_bytes), cuda::StreamOf(ctx)>>>(p);
   LT2_RETURN_LAUNCH_ERROR("NormBackwardKernel");
   return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status Backward(Context& ctx, const BackwardParams<T>& p, int group,
+                      bool pack, int64_t blocks) {
+  switch (group) {
+    case 8:
+      return LaunchBackward<T, 8, cuda::kPackSize>(ctx, p, blocks);
+    case 16:
+      return LaunchBackward<T, 16, cuda::kPackSize>(ctx, p, blocks);
+    case 32:
+      return pack ? LaunchBackward<T, 32, cuda::kPackSize>(ctx, p, blocks)
+                  : LaunchBackward<T, 32, 1>(ctx, p, blocks);
+    default:
+      return pack ? LaunchBackward<T, kThreads, cuda::kPackSize>(ctx, p, blocks)
+                  : LaunchBackward<T, kThreads, 1>(ctx, p, blocks);
+  }
 }
 
 template <typename H>
@@ -264,8 +303,11 @@ absl::Status Backward(Context& ctx, const NormBackward& norm) {
   p.inv_count = norm.inv_count;
   p.silu = norm.activation == GateActivation::kSilu;
   p.x_is_normalized = norm.x_is_normalized;
-  const bool warp = p.dim <= kWarpMaxDim;
-  int64_t blocks = cuda::CeilDiv(p.rows, warp ? kThreads / 32 : 1);
+  const bool pack = cuda::CanPack(p.dim, Address(norm.x), Address(norm.gate),
+                                  Address(norm.dy), Address(norm.weight),
+                                  Address(norm.dx), Address(norm.dgate));
+  const int group = GroupOf(p.dim, pack);
+  int64_t blocks = cuda::CeilDiv(p.rows, kThreads / group);
   Tensor partials;
   if (norm.dweight.defined()) {
     blocks = std::min(blocks, kMaxBlocks);
@@ -274,18 +316,7 @@ absl::Status Backward(Context& ctx, const NormBackward& norm) {
     p.partials = cuda::Data<float>(partials);
   }
   p.rows_per_block = cuda::CeilDiv(p.rows, blocks);
-  const bool pack = cuda::CanPack(p.dim, Address(norm.x), Address(norm.gate),
-                                  Address(norm.dy), Address(norm.weight),
-                                  Address(norm.dx), Address(norm.dgate));
-  if (warp) {
-    LT2_RETURN_IF_ERROR(
-        pack ? (LaunchBackward<T, 32, cuda::kPackSize>(ctx, p, blocks))
-             : (LaunchBackward<T, 32, 1>(ctx, p, blocks)));
-  } else {
-    LT2_RETURN_IF_ERROR(
-        pack ? (LaunchBackward<T, kThreads, cuda::kPackSize>(ctx, p, blocks))
-             : (LaunchBackward<T, kThreads, 1>(ctx, p, blocks)));
-  }
+  LT2_RETURN_IF_ERROR(Backward<T>(ctx, p, group, pack, blocks));
   if (!norm.dweight.defined()) return absl::OkStatus();
   return cuda::ColumnSum(ctx, p.partials, blocks, p.dim,
                          cuda::Data<float>(norm.dweight));

@@ -15,9 +15,11 @@ TEST(NormCuda, MeetsTheContractForAnyDim) {
   for (DType dtype : kTypes) {
     for (NormKind kind : kAllNormKinds) {
       testing::ContractPool pool;
-      // Around a warp, a pack per lane, and the change from warps to blocks.
-      for (int64_t dim : {1, 7, 8, 31, 32, 33, 96, 192, 248, 256, 264, 1023,
-                          1024, 1025, 1032, 2048, 2055, 4096, 12000}) {
+      // Around 8, 16 and 32 threads a row, a pack per lane, and the change from
+      // warps to blocks.
+      for (int64_t dim :
+           {1,   7,   8,   31,   32,   33,   64,   72,   96,   128,  136,  192,
+            248, 256, 264, 1023, 1024, 1025, 1032, 2048, 2055, 4096, 12000}) {
         const NormProblem problem = MakeNormProblem(kind, dtype, 11, dim);
         AddToPool(problem, RunNorm(*ctx, problem), &pool);
       }
