@@ -99,9 +99,11 @@ class NsaGolden : public ::testing::Test {
       SCOPED_TRACE(c.path);
       for (const Attention* a : {&c.compressed, &c.selected}) {
         const auto f = RunListAttention(ctx, a->problem, DType::kF32, a->in);
+        EXPECT_TRUE(Near(f.o, a->o, 2e-6));
+        // On a GPU gradients of sparse attention are bf16's only.
+        if (ctx.device() == Device::kCUDA) continue;
         const auto g =
             RunListAttentionGrad(ctx, a->problem, DType::kF32, a->in);
-        EXPECT_TRUE(Near(f.o, a->o, 2e-6));
         EXPECT_TRUE(Near(g.dq, a->dq, 5e-6));
         EXPECT_TRUE(Near(g.dk, a->dk, 5e-6));
         EXPECT_TRUE(Near(g.dv, a->dv, 5e-6));

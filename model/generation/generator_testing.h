@@ -4,9 +4,11 @@
 #define LT2_MODEL_GENERATION_GENERATOR_TESTING_H_
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "gtest/gtest.h"
 #include "model/generation/generator.h"
 #include "model/io/atomic_file.h"
 #include "model/looped/test_models.h"
@@ -49,6 +51,32 @@ inline std::vector<int32_t> RandomTokens(int64_t n, int64_t vocab,
   std::vector<int32_t> ids(n);
   for (int32_t& id : ids) id = static_cast<int32_t>(rng.Below(vocab));
   return ids;
+}
+
+// Each token of `text` from `prompt` on is one that greedy decoding may choose
+// when a logit of a token seen before is divided by `penalty` where it is
+// positive, and multiplied where it is negative: the best by the logits of one
+// forward pass, but for what rounding may turn around.
+inline void ExpectPenalised(LoopedModel& model,
+                            const std::vector<int32_t>& text, size_t prompt,
+                            double penalty) {
+  const auto n = static_cast<int64_t>(text.size());
+  const int64_t vocab = model.config().vocab_size;
+  const std::vector<double> logits =
+      LogitsOf(model, *model.ctx().FromHost<int32_t>(text, {1, n}));
+  for (size_t i = prompt; i < text.size(); ++i) {
+    std::vector<double> now(logits.begin() + (i - 1) * vocab,
+                            logits.begin() + i * vocab);
+    const auto [low, high] = std::minmax_element(now.begin(), now.end());
+    const double rounding = 0.02 * (*high - *low);
+    const std::set<int32_t> seen(text.begin(), text.begin() + i);
+    for (int32_t id : seen) {
+      now[id] = now[id] > 0 ? now[id] / penalty : now[id] * penalty;
+    }
+    EXPECT_GE(now[text[i]],
+              *std::max_element(now.begin(), now.end()) - rounding)
+        << "token " << i;
+  }
 }
 
 // The most likely token after each of `ids`, by one forward pass over all.
