@@ -47,6 +47,15 @@ absl::StatusOr<std::string> ResolveCommit(const std::string& repository,
   return commit;
 }
 
+// The .git that a tree's commits are in; "" if it is no tree of git's (any
+// more: its repository may have been deleted).
+std::string GitFolder(const std::string& tree) {
+  const auto folder = GitOutput(
+      tree, {"rev-parse", "--path-format=absolute", "--git-common-dir"});
+  std::error_code error;
+  return folder.ok() ? fs::canonical(*folder, error).string() : "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> ResolveCommits(
@@ -96,7 +105,10 @@ absl::StatusOr<std::unique_ptr<Checkout>> Checkout::Open(
   const std::string tree = options.cache + "/worktree";
   const std::string log = options.cache + "/log.txt";
   fs::remove(log, error);
-  if (!fs::exists(tree + "/.git", error)) {
+  // A cache may have served another clone before.
+  if (!fs::exists(tree + "/.git", error) ||
+      GitFolder(tree) != GitFolder(mine.repository)) {
+    fs::remove_all(tree, error);
     LT2_RETURN_IF_ERROR(
         RunProgram(Git(mine.repository, {"worktree", "prune"}), log));
     LT2_RETURN_IF_ERROR(

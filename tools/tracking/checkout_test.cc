@@ -115,6 +115,28 @@ TEST_F(CheckoutTest, ACacheHasOneUser) {
             std::string::npos);
 }
 
+TEST_F(CheckoutTest, ACacheMayServeAnotherClone) {
+  ASSERT_TRUE(Open()->Build(first_, {"//a/b:bench"}, {}).ok());
+  // One that is beside it, and one that comes when the one before is deleted.
+  std::string last = "repo";
+  for (const std::string clone : {"second", "third"}) {
+    Shell("git clone -q ../" + last + " ../" + clone + " && git -C ../" +
+          clone +
+          " -c user.name=n -c user.email=e commit -q --allow-empty -m m");
+    if (clone == "third") Shell("rm -rf ../" + last);
+    CheckoutOptions options;
+    options.repository = folder_ + "/" + clone;
+    options.cache = folder_ + "/cache";
+    const auto commit = ResolveCommits(options.repository, "HEAD", false);
+    ASSERT_TRUE(commit.ok()) << commit.status();
+    auto checkout = Checkout::Open(options);
+    ASSERT_TRUE(checkout.ok()) << checkout.status();
+    const auto built = (*checkout)->Build((*commit)[0], {}, {"//a/b:bench"});
+    EXPECT_TRUE(built.ok()) << built.status();
+    last = clone;
+  }
+}
+
 TEST_F(CheckoutTest, CommitsAreResolved) {
   const std::string repo = folder_ + "/repo";
   const auto two = ResolveCommits(repo, "HEAD~3..HEAD", false);
