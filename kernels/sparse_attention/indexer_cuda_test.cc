@@ -1,8 +1,17 @@
 // The indexer on the GPU.
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "kernels/core/testing.h"
 #include "kernels/sparse_attention/indexer.h"
+#include "kernels/sparse_attention/indexer_reference.h"
 #include "kernels/sparse_attention/indexer_testing.h"
 
 namespace lt2::kernels {
@@ -41,6 +50,108 @@ TEST(IndexerCuda, TopKOfLongRowsIsExact) {
     EXPECT_EQ(RunIndexerTopK(*ctx, c, kBF16, in),
               IndexerTopKReference(c.shape, in.values, top_k))
         << c.ToString();
+  }
+}
+
+// Rows of n scores: no ties, ties of every kind, scores that differ in their
+// last bits or in nothing, and what is no number.
+std::vector<std::vector<double>> HardRows(int64_t n) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> specials = {NAN, -0.0, -kInfinity, 1,
+                                        0,   -1,   NAN,        kInfinity};
+  uint32_t state = 1;
+  auto random = [&](int bits) {
+    state = state * 1664525u + 1013904223u;
+    return static_cast<int>(state >> (32 - bits));
+  };
+  std::vector<std::vector<double>> rows(14, std::vector<double>(n));
+  for (int64_t s = 0; s < n; ++s) {
+    const double x = static_cast<double>(s);
+    rows[0][s] = x;
+    rows[1][s] = -x;
+    rows[2][s] = 5;
+    rows[3][s] = s % 2 == 0 ? 0.0 : -0.0;
+    rows[4][s] = NAN;
+    rows[5][s] = -kInfinity;
+    rows[6][s] = static_cast<double>(s % 3) - 1;
+    rows[7][s] = specials[s % specials.size()];
+    rows[8][s] = 8388608 + random(12);  // the last 12 bits of a float
+    rows[9][s] = -8388608 - random(2);
+    rows[10][s] = std::ldexp(random(8) - 128, random(6) - 32);
+    rows[11][s] = std::max(random(8) - 128, 0);  // half of them 0
+    rows[12][s] = s == n / 2 ? 1 : NAN;
+    rows[13][s] = s < n / 2 ? 1 : 2;
+  }
+  return rows;
+}
+
+// One head whose scores are the given ones, each row of them a batch row; the
+// last `queries` of the sequence choose.
+void ExpectTopKOfRows(Context& ctx, DType dtype, int64_t keys, int64_t queries,
+                      int64_t top_k) {
+  const std::vector<std::vector<double>> rows = HardRows(keys);
+  IndexerCase c;
+  c.shape.batch = static_cast<int64_t>(rows.size());
+  c.shape.queries = queries;
+  c.shape.keys = keys;
+  c.shape.heads = 1;
+  c.shape.dim = 8;
+  c.shape.scale = 1;
+  c.shape.relu = false;
+  c.top_k = top_k;
+  IndexerInputs in;
+  in.values.q.assign(c.shape.q_numel(), 0.0);
+  for (size_t n = 0; n < in.values.q.size(); n += 8) in.values.q[n] = 1;
+  in.values.k.assign(c.shape.k_numel(), 0.0);
+  in.values.w.assign(c.shape.w_numel(), 1.0);
+  std::vector<std::vector<double>> scores;
+  for (size_t b = 0; b < rows.size(); ++b) {
+    scores.push_back(lt2::testing::Rounded(dtype, rows[b]));
+    for (int64_t s = 0; s < keys; ++s) {
+      in.values.k[(static_cast<int64_t>(b) * keys + s) * 8] = scores[b][s];
+    }
+  }
+  const std::vector<int32_t> actual = RunIndexerTopK(ctx, c, dtype, in);
+  ASSERT_EQ(actual.size(), rows.size() * queries * top_k) << c.ToString();
+  auto at = actual.begin();
+  for (size_t b = 0; b < rows.size(); ++b) {
+    for (int64_t t = 0; t < queries; ++t, at += top_k) {
+      const int64_t limit = keys - queries + t + 1;
+      EXPECT_EQ(std::vector<int32_t>(at, at + top_k),
+                TopKOf({scores[b].begin(), scores[b].begin() + limit}, top_k))
+          << Name(dtype) << " row " << b << ", " << limit << " of " << keys
+          << " keys, top_k " << top_k;
+    }
+  }
+}
+
+// Around the lengths at which a short row takes more registers, and at which a
+// row is no longer short.
+TEST(IndexerCuda, TopKOfShortRowsIsExact) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (int64_t edge : {2, 32, 64, 128, 256, 512, 1024}) {
+    for (int64_t keys : {edge - 1, edge, edge + 1}) {
+      for (int64_t top_k : std::set<int64_t>{1, 2, 31, 32, 33, keys / 2,
+                                             keys - 1, keys, keys + 1}) {
+        if (top_k < 1 || top_k > keys + 1) continue;
+        // Three rows: the last block of warps is not full.
+        const int64_t queries = std::min<int64_t>(keys, 3);
+        for (DType dtype : {kF32, kBF16}) {
+          ExpectTopKOfRows(*ctx, dtype, keys, queries, top_k);
+        }
+      }
+    }
+  }
+}
+
+TEST(IndexerCuda, TopKOfEveryPrefixIsExact) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (int64_t keys : {35, 292, 530}) {
+    for (int64_t top_k : {1, 31, 64}) {
+      ExpectTopKOfRows(*ctx, kF32, keys, keys, top_k);
+    }
   }
 }
 
