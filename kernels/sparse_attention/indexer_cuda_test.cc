@@ -175,6 +175,47 @@ TEST(IndexerCuda, LossMeetsTheContract) {
   ExpectLossMeetsContract(*ctx, kBF16, IndexerCases({8, 40, 64, 128}));
 }
 
+// Both forms of the loss on several tiles, and around where one takes over from
+// the other: 8 keys for an entry, 256 columns.
+TEST(IndexerCuda, LossOfManyTilesMeetsTheContract) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  std::vector<IndexerCase> cases;
+  auto add = [&](int64_t batch, int64_t queries, int64_t keys, int64_t top_k,
+                 int64_t heads, int64_t kv_heads, int64_t dim) {
+    IndexerCase c;
+    c.shape.batch = batch;
+    c.shape.queries = queries;
+    c.shape.keys = keys;
+    c.shape.heads = 3;
+    c.shape.dim = 16;
+    c.shape.scale = 0.25;
+    c.top_k = top_k;
+    c.heads = heads;
+    c.kv_heads = kv_heads;
+    c.dim = dim;
+    cases.push_back(c);
+  };
+  add(2, 150, 150, 40, 4, 4, 64);
+  cases.push_back(cases.back());
+  cases.back().dense = true;
+  add(1, 129, 257, 64, 6, 3, 24);
+  add(2, 128, 128, 16, 6, 2, 40);
+  add(2, 129, 129, 16, 6, 2, 40);
+  add(2, 5, 263, 300, 1, 1, 8);
+  for (int64_t dim : {256, 264}) {
+    add(1, 70, 70, 20, 3, 3, dim);
+    cases.push_back(cases.back());
+    cases.back().dense = true;
+  }
+  // Rows without tokens, queries before the first token.
+  add(3, 9, 300, 50, 4, 4, 64);
+  cases.back().shape.lengths = {300, 3, 0};
+  cases.push_back(cases.back());
+  cases.back().dense = true;
+  ExpectLossMeetsContract(*ctx, kBF16, cases);
+}
+
 TEST(IndexerCuda, LossReadsOnlyItsSets) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();

@@ -240,8 +240,11 @@ __global__ __launch_bounds__(kSumThreads) void SumRowsKernel(
 
 }  // namespace
 
-absl::Status LaunchLoss(Context& ctx, const LossParams& params,
-                        const Slab& slab) {
+absl::Status LaunchLoss(Context& ctx, const IndexerArgs& indexer,
+                        const LossParams& params, const Slab& slab) {
+  if (UsesDenseLoss(params)) {
+    return LaunchDenseLoss(ctx, indexer, params, slab);
+  }
   const int bytes = SharedBytes(params);
   LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
       LossKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
@@ -265,7 +268,7 @@ absl::Status IndexerLossCuda(Context& ctx, const IndexerLossArgs& args,
   LT2_RETURN_IF_ERROR(sparse::ForEachSlab(
       ctx, args.indexer, sparse::LossSlabSize(params, false),
       [&](const sparse::Slab& slab) {
-        return sparse::LaunchLoss(ctx, params, slab);
+        return sparse::LaunchLoss(ctx, args.indexer, params, slab);
       }));
   sparse::SumRowsKernel<<<1, sparse::kSumThreads, 0, cuda::StreamOf(ctx)>>>(
       rows, params.inverse_rows, row_loss.data<float>(), loss->data<float>());

@@ -265,12 +265,12 @@ absl::Status IndexerLossGradCuda(Context& ctx, const IndexerLossGradArgs& args,
       indexer.w.defined() ? results->dw.data<float>() : nullptr,
       dk_sum.data<float>()};
   params.loss.dloss = args.dloss.defined() ? args.dloss.data<float>() : nullptr;
+  const auto grad = [&](const sparse::Slab& slab) -> absl::Status {
+    LT2_RETURN_IF_ERROR(sparse::LaunchLoss(ctx, indexer, params.loss, slab));
+    return sparse::LaunchLossGrad(ctx, params, slab);
+  };
   LT2_RETURN_IF_ERROR(sparse::ForEachSlab(
-      ctx, indexer, sparse::LossSlabSize(params.loss, true),
-      [&](const sparse::Slab& slab) -> absl::Status {
-        LT2_RETURN_IF_ERROR(sparse::LaunchLoss(ctx, params.loss, slab));
-        return sparse::LaunchLossGrad(ctx, params, slab);
-      }));
+      ctx, indexer, sparse::LossSlabSize(params.loss, true), grad));
   const int64_t pairs = dk_sum.numel() / 2;
   sparse::RoundKernel<<<static_cast<unsigned>(cuda::CeilDiv(pairs, 256)), 256,
                         0, cuda::StreamOf(ctx)>>>(
