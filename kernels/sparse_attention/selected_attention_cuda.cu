@@ -1,5 +1,5 @@
-// Forward pass of selected attention on a GPU, bf16 with tensor cores; the
-// arguments of all kernels over lists.
+// Forward pass of selected attention on a GPU, bf16 with tensor cores in tiles;
+// the arguments of all kernels over lists; which form is taken.
 //
 // A thread block has one query and up to 16 of its heads (selected_cuda.cuh).
 // Copies of v run under the scores, copies of the next k under the products
@@ -261,6 +261,7 @@ absl::Status Launch(Context& ctx, const ListSizes& z,
 absl::Status ListForward(Context& ctx, const ListSizes& z,
                          const ForwardArgs& args) {
   if (args.q.dtype() != DType::kBF16) return PlainForward(ctx, z, args);
+  if (OneWarpPerQuery(z)) return WarpForward(ctx, z, args);
   const ForwardParams params{z,
                              cuda::Data<BFloat16>(args.q),
                              cuda::Data<BFloat16>(args.k),

@@ -88,6 +88,63 @@ TEST(SelectedAttentionCuda, ManyTilesMeetTheContract) {
   ExpectGradientMeetsContract(*ctx, kBF16, cases);
 }
 
+// Groups and dimensions on both sides of the switch between a warp to a query
+// (at most 8 heads and 128 columns) and tiles of 16 heads, and its switch at 64
+// columns; lists of one entry (one in five is -1: no list at all), shorter and
+// longer than the 16 and 32 positions that a warp takes, and padded; caches.
+std::vector<ListCase> WarpCases() {
+  std::vector<ListCase> cases;
+  for (int64_t group : {1, 2, 3, 7, 8, 9}) {
+    for (Dims d : {Dims{24, 40}, Dims{64, 64}, Dims{128, 128}, Dims{72, 8},
+                   Dims{64, 136}, Dims{136, 64}, Dims{192, 192}}) {
+      for (int64_t selected : {1, 15, 17, 33, 64, 100}) {
+        cases.push_back(
+            SelectedCase(Shape4(1, 70, 70, group, 1, d), 1, 1, selected));
+      }
+      cases.push_back(
+          SelectedCase(Shape4(2, 9, 60, 2 * group, 2, d), 1, 2, 40));
+      cases.push_back(
+          SelectedCase(Shape4(2, 19, 60, 2 * group, 2, d), 13, 1, 3));
+      cases.push_back(SelectedCase(Shape4(3, 2, 60, 2 * group, 2, d), 1, 1, 40,
+                                   {60, 0, 17}));
+      cases.push_back(CompressedCase(Shape4(2, 40, 0, group, 1, d), 80, 2));
+    }
+  }
+  return cases;
+}
+
+TEST(SelectedAttentionCuda, WarpsAndTilesMeetTheContract) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  ExpectForwardMeetsContract(*ctx, kBF16, WarpCases());
+}
+
+TEST(SelectedAttentionCuda, GradientOfWarpsAndTilesMeetsTheContract) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  ExpectGradientMeetsContract(*ctx, kBF16, WarpCases());
+}
+
+// The same over groups that have a warp for each query (1, 2, 3, 8) or tiles.
+TEST(SelectedAttentionCuda, WarpsAndTilesHaveTheSameProperties) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (int64_t group : {1, 2, 3, 8, 9, 16}) {
+    for (Dims d : {Dims{64, 64}, Dims{128, 128}}) {
+      const int64_t heads = 4 * group;
+      ExpectSegmentsEqualWhole(
+          *ctx, kBF16, SelectedCase(Shape4(2, 40, 40, heads, 4, d), 1, 1, 20));
+      ExpectUnseenRowsAreNotRead(
+          *ctx, kBF16,
+          {SelectedCase(Shape4(2, 6, 90, group, 1, d), 1, 1, 9, {90, 33})});
+      ExpectSameBits(*ctx, kBF16,
+                     SelectedCase(Shape4(3, 75, 75, heads, 4, d), 1, 1, 40));
+      ExpectWrongTwinsRejected(
+          *ctx, kBF16, SelectedCase(Shape4(1, 50, 50, heads, 4, d), 4, 1, 5));
+    }
+  }
+}
+
 TEST(SelectedAttentionCuda, SegmentsEqualTheWhole) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();

@@ -2,9 +2,10 @@
 //
 // Both are attention of each query over its own list of rows of k and v. For
 // selected attention the list is `indices`, spelled out in tokens; for
-// compressed attention it is all rows below a limit. A thread block takes one
-// query and up to 16 heads of one group, the rows of a tensor-core product, so
-// that a gathered row of k or v is read once for the whole group:
+// compressed attention it is all rows below a limit. Small groups have a warp
+// for each query (OneWarpPerQuery below). Else a thread block takes one query
+// and up to 16 heads of one group, the rows of a tensor-core product, so that a
+// gathered row of k or v is read once for the whole group:
 //
 //   tile of 64 list positions -> token numbers -> rows copied asynchronously
 //   scores [16, 64]: each of four warps has 16 of the 64 columns
@@ -87,6 +88,13 @@ absl::Status ListForward(Context& ctx, const ListSizes& z,
 // f32 and bf16 of any size, without tensor cores: selected_plain_cuda.cu.
 absl::Status PlainForward(Context& ctx, const ListSizes& z,
                           const ForwardArgs& args);
+// bf16 and one warp for a query and key head instead of tiles, for the forward
+// pass and dq: selected_warp_cuda.cu. This is the whole rule. It must not
+// depend on the batch, on the number of queries or on the lists: a segment and
+// the whole have the same bits.
+bool OneWarpPerQuery(const ListSizes& z);
+absl::Status WarpForward(Context& ctx, const ListSizes& z,
+                         const ForwardArgs& args);
 
 struct GradArgs {
   Tensor q, k, v, o, lse, dout, dq, dk, dv;
@@ -95,6 +103,8 @@ struct GradArgs {
 absl::Status ListGrad(Context& ctx, const ListSizes& z, const GradArgs& args);
 absl::Status QueryGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
                        const Tensor& delta);
+absl::Status WarpQueryGrad(Context& ctx, const ListSizes& z,
+                           const GradArgs& args, const Tensor& delta);
 absl::Status KeyGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
                      const Tensor& delta);
 
@@ -266,6 +276,24 @@ class TokenList {
     for (int w = 0; w < kThreads / 32; ++w) end = max(end, scratch[w]);
     count_ = static_cast<int>(end) * block_size_;
     __syncthreads();  // scratch may be used again
+  }
+
+  // The same for every lane of a warp that has a list for itself. No barriers.
+  __device__ TokenList(const ListSizes& z, int64_t b, int64_t i, int kv_head)
+      : block_size_(z.block_size), limit_(z.Limit(b, i)) {
+    if (z.prefix) {
+      count_ = limit_;
+      return;
+    }
+    list_ = z.List(b, i, kv_head);
+    blocks_ = (limit_ + block_size_ - 1) / block_size_;
+    unsigned end = 0;
+    for (int e = threadIdx.x % 32; e < z.entries; e += 32) {
+      const int index = list_[e];
+      if (index >= 0 && index < blocks_) end = e + 1;
+    }
+    end = __reduce_max_sync(0xffffffffu, end);
+    count_ = static_cast<int>(end) * block_size_;
   }
 
   // Positions of the list to go through.

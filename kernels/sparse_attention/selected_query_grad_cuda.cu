@@ -161,6 +161,7 @@ absl::Status Launch(Context& ctx, const ListSizes& z,
 
 absl::Status QueryGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
                        const Tensor& delta) {
+  if (OneWarpPerQuery(z)) return WarpQueryGrad(ctx, z, args, delta);
   const QueryGradParams params{z,
                                cuda::Data<BFloat16>(args.q),
                                cuda::Data<BFloat16>(args.k),
