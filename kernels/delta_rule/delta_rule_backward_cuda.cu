@@ -53,7 +53,6 @@ __global__ void __launch_bounds__(kThreads)
     const int i = tile / kRowTiles, j = tile % kRowTiles;
     if (j > i) continue;
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
     MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, p.d_k / kTile);
     Share share = ReadTile(acc, patch);
     const int row = i * kTile + ShareRow();
@@ -71,7 +70,6 @@ __global__ void __launch_bounds__(kThreads)
   for (int j = warp; j < p.d_v / kTile; j += kWarps) {
     for (int i = 0; i < kRowTiles; ++i) {
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<true, false>(acc, s.scores, kSquare, i, s.dout, narrow, j, i,
                           kRowTiles);
       const Share share = ReadTile(acc, patch);
@@ -85,21 +83,20 @@ __global__ void __launch_bounds__(kThreads)
 struct ReverseShared {
   __host__ __device__ ReverseShared(unsigned char* base, int d_k, int slice) {
     Carver carver(base);
-    for (int i = 0; i < 2; ++i) {
-      w[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      k[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      q[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      local[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      dout[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      total[i] = carver.Take<float>(kChunk);
-    }
+    // Two of each: one is filled while the other is used.
+    w = carver.Take<bf16>(2 * kChunk * (d_k + kPad));
+    k = carver.Take<bf16>(2 * kChunk * (d_k + kPad));
+    q = carver.Take<bf16>(2 * kChunk * (d_k + kPad));
+    local = carver.Take<bf16>(2 * kChunk * (slice + kPad));
+    dout = carver.Take<bf16>(2 * kChunk * (slice + kPad));
+    total = carver.Take<float>(2 * kChunk);
     dstate = carver.Take<bf16>(d_k * (slice + kPad));
     dvn = carver.Take<bf16>(kChunk * (slice + kPad));
     patches = carver.Take<float>(kWarps * kPatch);
     bytes = carver.used();
   }
-  bf16 *w[2], *k[2], *q[2], *local[2], *dout[2], *dstate, *dvn;
-  float *total[2], *patches;
+  bf16 *w, *k, *q, *local, *dout, *dstate, *dvn;
+  float *total, *patches;
   int bytes;
 };
 
@@ -127,15 +124,18 @@ __global__ void __launch_bounds__(kThreads)
   const auto load = [&](int c) {
     const int64_t n = p.chunk_index(b, h, c), qk = p.qk_start(b, h, c);
     const int to = c % 2, valid = p.valid(c);
-    LoadRows(s.w[to], wide, w + n * kChunk * p.d_k, p.d_k, p.d_k, kChunk);
-    LoadRows(s.k[to], wide, p.k + qk, p.qk_row(), p.d_k, valid);
-    LoadRows(s.q[to], wide, p.q + qk, p.qk_row(), p.d_k, valid);
-    LoadRows(s.local[to], narrow, local + n * kChunk * p.d_v + first, p.d_v,
-             slice, kChunk);
-    LoadRows(s.dout[to], narrow, dout + p.v_start(b, h, c) + first, p.v_row(),
-             slice, valid);
+    LoadRows(s.w + to * kChunk * wide, wide, w + n * kChunk * p.d_k, p.d_k,
+             p.d_k, kChunk);
+    LoadRows(s.k + to * kChunk * wide, wide, p.k + qk, p.qk_row(), p.d_k,
+             valid);
+    LoadRows(s.q + to * kChunk * wide, wide, p.q + qk, p.qk_row(), p.d_k,
+             valid);
+    LoadRows(s.local + to * kChunk * narrow, narrow,
+             local + n * kChunk * p.d_v + first, p.d_v, slice, kChunk);
+    LoadRows(s.dout + to * kChunk * narrow, narrow,
+             dout + p.v_start(b, h, c) + first, p.v_row(), slice, valid);
     if (threadIdx.x < kChunk) {
-      s.total[to][threadIdx.x] = total[n * kChunk + threadIdx.x];
+      s.total[to * kChunk + threadIdx.x] = total[n * kChunk + threadIdx.x];
     }
     __pipeline_commit();
   };
@@ -144,20 +144,19 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
-    wmma::fill_fragment(dstate[x], 0.0f);
+    dstate[x] = Acc{};
     if (tile < tiles && dfinal_state != nullptr) {
-      wmma::load_matrix_sync(dstate[x],
-                             dfinal_state + state_at +
-                                 tile / columns * kTile * p.d_v +
-                                 tile % columns * kTile,
-                             p.d_v, wmma::mem_row_major);
+      LoadAcc(dstate[x],
+              dfinal_state + state_at + tile / columns * kTile * p.d_v +
+                  tile % columns * kTile,
+              p.d_v);
     }
   }
   load(p.chunks - 1);
   for (int c = p.chunks - 1; c >= 0; --c) {
     const int64_t n = p.chunk_index(b, h, c);
-    const int at = c % 2;
-    const float* sums = s.total[at];
+    const int at = c % 2 * kChunk;  // first row of what is loaded
+    const float* sums = s.total + at;
     __pipeline_wait_prior(0);
     __syncthreads();  // this chunk is here; the other buffers are free
     if (c > 0) load(c - 1);
@@ -182,20 +181,19 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < columns; ++j) {
       const int column = j * kTile + ShareColumn();
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, false>(acc, s.k[at], wide, warp, s.dstate, narrow, j, 0,
-                           p.d_k / kTile);
+      MmaAdd<false, false>(acc, s.k + at * wide, wide, warp, s.dstate, narrow,
+                           j, 0, p.d_k / kTile);
       Share share = ReadTile(acc, patch);
-      const Share inside = LoadShare(s.local[at] + row * narrow + column);
+      const Share inside = LoadShare(s.local + (at + row) * narrow + column);
       for (int e = 0; e < 8; ++e) {
         share.x[e] = inside.x[e] + to_end * share.x[e];
       }
       StoreShare(dvn + (n * kChunk + row) * p.d_v + first + column, share);
       for (int e = 0; e < 8; ++e) share.x[e] = -share.x[e];
       StoreShare(s.dvn + row * narrow + column, share);
-      share = LoadShare(s.dout[at] + row * narrow + column);
+      share = LoadShare(s.dout + (at + row) * narrow + column);
       for (int e = 0; e < 8; ++e) share.x[e] *= from_start;
-      StoreShare(s.dout[at] + row * narrow + column, share);
+      StoreShare(s.dout + (at + row) * narrow + column, share);
     }
     __syncthreads();
 
@@ -206,10 +204,11 @@ __global__ void __launch_bounds__(kThreads)
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
       Scale(dstate[x], decay);
-      MmaAdd<true, false>(dstate[x], s.q[at], wide, tile / columns, s.dout[at],
-                          narrow, tile % columns, 0, kRowTiles);
-      MmaAdd<true, false>(dstate[x], s.w[at], wide, tile / columns, s.dvn,
-                          narrow, tile % columns, 0, kRowTiles);
+      MmaAdd<true, false>(dstate[x], s.q + at * wide, wide, tile / columns,
+                          s.dout + at * narrow, narrow, tile % columns, 0,
+                          kRowTiles);
+      MmaAdd<true, false>(dstate[x], s.w + at * wide, wide, tile / columns,
+                          s.dvn, narrow, tile % columns, 0, kRowTiles);
     }
   }
   if (dinitial_state == nullptr) return;
@@ -217,10 +216,9 @@ __global__ void __launch_bounds__(kThreads)
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
     if (tile >= tiles) continue;
-    wmma::store_matrix_sync(dinitial_state + state_at +
-                                tile / columns * kTile * p.d_v +
-                                tile % columns * kTile,
-                            dstate[x], p.d_v, wmma::mem_row_major);
+    StoreAcc(dinitial_state + state_at + tile / columns * kTile * p.d_v +
+                 tile % columns * kTile,
+             dstate[x], p.d_v);
   }
 }
 

@@ -15,10 +15,13 @@ struct PrepareShared {
     Carver carver(base);
     k = carver.Take<bf16>(kChunk * (d_k + kPad));
     v = carver.Take<bf16>(kChunk * (d_v + kPad));
-    b = carver.Take<float>(kChunk * kSquareF32);
+    // b is not needed any more once for_u and for_w are written.
+    constexpr int kPair = kChunk * kSquare;
+    static_assert(kChunk * kSquareF32 <= kPair, "b fits into for_u and for_w");
+    for_u = carver.Take<bf16>(2 * kPair);
+    for_w = for_u + kPair;
+    b = reinterpret_cast<float*>(for_u);
     t = carver.Take<float>(kChunk * kSquareF32);
-    for_u = carver.Take<bf16>(kChunk * kSquare);
-    for_w = carver.Take<bf16>(kChunk * kSquare);
     patches = carver.Take<float>(kWarps * kPatch);
     beta = carver.Take<float>(kChunk);
     total = carver.Take<float>(kChunk);
@@ -57,11 +60,9 @@ __global__ void __launch_bounds__(kThreads)
     const int i = tile / kRowTiles, j = tile % kRowTiles;
     if (j > i) continue;
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
     MmaAdd<false, true>(acc, s.k, p.d_k + kPad, i, s.k, p.d_k + kPad, j, 0,
                         p.d_k / kTile);
-    wmma::store_matrix_sync(s.b + (i * kSquareF32 + j) * kTile, acc, kSquareF32,
-                            wmma::mem_row_major);
+    StoreAcc(s.b + (i * kSquareF32 + j) * kTile, acc, kSquareF32);
   }
   __syncthreads();
   for (int e = threadIdx.x; e < kChunk * kChunk; e += kThreads) {
@@ -91,19 +92,18 @@ __global__ void __launch_bounds__(kThreads)
 struct StateShared {
   __host__ __device__ StateShared(unsigned char* base, int d_k, int slice) {
     Carver carver(base);
-    for (int i = 0; i < 2; ++i) {
-      w[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      k[i] = carver.Take<bf16>(kChunk * (d_k + kPad));
-      u[i] = carver.Take<bf16>(kChunk * (slice + kPad));
-      total[i] = carver.Take<float>(kChunk);
-    }
+    // Two of each: one is filled while the other is used.
+    w = carver.Take<bf16>(2 * kChunk * (d_k + kPad));
+    k = carver.Take<bf16>(2 * kChunk * (d_k + kPad));
+    u = carver.Take<bf16>(2 * kChunk * (slice + kPad));
+    total = carver.Take<float>(2 * kChunk);
     state = carver.Take<bf16>(d_k * (slice + kPad));
     vn = carver.Take<bf16>(kChunk * (slice + kPad));
     patches = carver.Take<float>(kWarps * kPatch);
     bytes = carver.used();
   }
-  bf16 *w[2], *k[2], *u[2], *state, *vn;
-  float *total[2], *patches;
+  bf16 *w, *k, *u, *state, *vn;
+  float *total, *patches;
   int bytes;
 };
 
@@ -130,13 +130,14 @@ __global__ void __launch_bounds__(kThreads)
   const auto load = [&](int c) {
     const int64_t n = p.chunk_index(b, h, c);
     const int to = c % 2;
-    LoadRows(s.w[to], wide, w + n * kChunk * p.d_k, p.d_k, p.d_k, kChunk);
-    LoadRows(s.k[to], wide, p.k + p.qk_start(b, h, c), p.qk_row(), p.d_k,
-             p.valid(c));
-    LoadRows(s.u[to], narrow, u + n * kChunk * p.d_v + first, p.d_v, slice,
-             kChunk);
+    LoadRows(s.w + to * kChunk * wide, wide, w + n * kChunk * p.d_k, p.d_k,
+             p.d_k, kChunk);
+    LoadRows(s.k + to * kChunk * wide, wide, p.k + p.qk_start(b, h, c),
+             p.qk_row(), p.d_k, p.valid(c));
+    LoadRows(s.u + to * kChunk * narrow, narrow, u + n * kChunk * p.d_v + first,
+             p.d_v, slice, kChunk);
     if (threadIdx.x < kChunk) {
-      s.total[to][threadIdx.x] = total[n * kChunk + threadIdx.x];
+      s.total[to * kChunk + threadIdx.x] = total[n * kChunk + threadIdx.x];
     }
     __pipeline_commit();
   };
@@ -145,20 +146,19 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
-    wmma::fill_fragment(state[x], 0.0f);
+    state[x] = Acc{};
     if (tile < tiles && initial_state != nullptr) {
-      wmma::load_matrix_sync(state[x],
-                             initial_state + state_at +
-                                 tile / columns * kTile * p.d_v +
-                                 tile % columns * kTile,
-                             p.d_v, wmma::mem_row_major);
+      LoadAcc(state[x],
+              initial_state + state_at + tile / columns * kTile * p.d_v +
+                  tile % columns * kTile,
+              p.d_v);
     }
   }
   load(0);
   for (int c = 0; c < p.chunks; ++c) {
     const int64_t n = p.chunk_index(b, h, c);
-    const int at = c % 2;
-    const float* sums = s.total[at];
+    const int at = c % 2 * kChunk;  // first row of what is loaded
+    const float* sums = s.total + at;
     __pipeline_wait_prior(0);
     __syncthreads();  // this chunk is here; the other buffers are free
     if (c + 1 < p.chunks) load(c + 1);
@@ -181,11 +181,10 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < columns; ++j) {
       const int column = j * kTile + ShareColumn();
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, false>(acc, s.w[at], wide, warp, s.state, narrow, j, 0,
-                           p.d_k / kTile);
+      MmaAdd<false, false>(acc, s.w + at * wide, wide, warp, s.state, narrow, j,
+                           0, p.d_k / kTile);
       Share share = ReadTile(acc, patch);
-      const Share values = LoadShare(s.u[at] + row * narrow + column);
+      const Share values = LoadShare(s.u + (at + row) * narrow + column);
       for (int e = 0; e < 8; ++e) share.x[e] = values.x[e] - share.x[e];
       StoreShare(vn + (n * kChunk + row) * p.d_v + first + column, share);
       for (int e = 0; e < 8; ++e) share.x[e] *= to_end;
@@ -199,8 +198,8 @@ __global__ void __launch_bounds__(kThreads)
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
       Scale(state[x], decay);
-      MmaAdd<true, false>(state[x], s.k[at], wide, tile / columns, s.vn, narrow,
-                          tile % columns, 0, kRowTiles);
+      MmaAdd<true, false>(state[x], s.k + at * wide, wide, tile / columns, s.vn,
+                          narrow, tile % columns, 0, kRowTiles);
     }
   }
   if (final_state == nullptr) return;
@@ -208,37 +207,39 @@ __global__ void __launch_bounds__(kThreads)
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
     if (tile >= tiles) continue;
-    wmma::store_matrix_sync(final_state + state_at +
-                                tile / columns * kTile * p.d_v +
-                                tile % columns * kTile,
-                            state[x], p.d_v, wmma::mem_row_major);
+    StoreAcc(final_state + state_at + tile / columns * kTile * p.d_v +
+                 tile % columns * kTile,
+             state[x], p.d_v);
   }
 }
 
 struct OutputShared {
-  __host__ __device__ OutputShared(unsigned char* base, int d_k) {
+  __host__ __device__ OutputShared(unsigned char* base, int d_k, int d_v) {
     Carver carver(base);
     q = carver.Take<bf16>(kChunk * (d_k + kPad));
     k = carver.Take<bf16>(kChunk * (d_k + kPad));
+    state = carver.Take<bf16>(d_k * (d_v + kPad));
+    vn = carver.Take<bf16>(kChunk * (d_v + kPad));
     scores = carver.Take<bf16>(kChunk * kSquare);
     patches = carver.Take<float>(kWarps * kPatch);
     total = carver.Take<float>(kChunk);
     bytes = carver.used();
   }
-  bf16 *q, *k, *scores;
+  bf16 *q, *k, *state, *vn, *scores;
   float *patches, *total;
   int bytes;
 };
 
-// grid (chunks, v_heads, batch). O = scale diag(E) Q S + P Vn. Each element of
-// S and Vn is used by one warp only, so they come straight from global memory.
+// grid (chunks, v_heads, batch). O = scale diag(E) Q S + P Vn; S and Vn arrive
+// while P is computed.
 __global__ void __launch_bounds__(kThreads)
     OutputKernel(Problem p, const float* total, const bf16* states,
                  const bf16* vn, bf16* o) {
   extern __shared__ __align__(128) unsigned char shared_bytes[];
-  const OutputShared s(shared_bytes, p.d_k);
+  const OutputShared s(shared_bytes, p.d_k, p.d_v);
   const int c = blockIdx.x, h = blockIdx.y, b = blockIdx.z;
-  const int warp = threadIdx.x / 32, valid = p.valid(c), wide = p.d_k + kPad;
+  const int warp = threadIdx.x / 32, valid = p.valid(c);
+  const int wide = p.d_k + kPad, narrow = p.d_v + kPad;
   const int64_t n = p.chunk_index(b, h, c);
   float* patch = s.patches + warp * kPatch;
 
@@ -246,10 +247,14 @@ __global__ void __launch_bounds__(kThreads)
   LoadRows(s.q, wide, p.q + qk, p.qk_row(), p.d_k, valid);
   LoadRows(s.k, wide, p.k + qk, p.qk_row(), p.d_k, valid);
   __pipeline_commit();
+  LoadRows(s.state, narrow, states + n * p.d_k * p.d_v, p.d_v, p.d_v, p.d_k,
+           p.d_k);
+  LoadRows(s.vn, narrow, vn + n * kChunk * p.d_v, p.d_v, p.d_v, kChunk);
+  __pipeline_commit();
   if (threadIdx.x < kChunk) {
     s.total[threadIdx.x] = total[n * kChunk + threadIdx.x];
   }
-  __pipeline_wait_prior(0);
+  __pipeline_wait_prior(1);
   __syncthreads();
 
   // P = scale lower(Q K') . Lm; tiles above the diagonal are never read.
@@ -257,7 +262,6 @@ __global__ void __launch_bounds__(kThreads)
     const int i = tile / kRowTiles, j = tile % kRowTiles;
     if (j > i) continue;
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
     MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, p.d_k / kTile);
     Share share = ReadTile(acc, patch);
     const int row = i * kTile + ShareRow();
@@ -270,35 +274,22 @@ __global__ void __launch_bounds__(kThreads)
     }
     StoreShare(s.scores + row * kSquare + column, share);
   }
+  __pipeline_wait_prior(0);
   __syncthreads();
 
-  const bf16* state = states + n * p.d_k * p.d_v;
-  const bf16* news = vn + n * kChunk * p.d_v;
-  wmma::fragment<wmma::matrix_a, kTile, kTile, kTile, bf16, wmma::row_major> x;
-  wmma::fragment<wmma::matrix_b, kTile, kTile, kTile, bf16, wmma::row_major> y;
   for (int j = warp; j < p.d_v / kTile; j += kWarps) {
     Acc old[kRowTiles], fresh[kRowTiles];
-#pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      wmma::fill_fragment(old[i], 0.0f);
-      wmma::fill_fragment(fresh[i], 0.0f);
-    }
-    for (int k = 0; k < p.d_k / kTile; ++k) {
-      wmma::load_matrix_sync(y, state + (k * p.d_v + j) * kTile, p.d_v);
-#pragma unroll
-      for (int i = 0; i < kRowTiles; ++i) {
-        wmma::load_matrix_sync(x, s.q + (i * wide + k) * kTile, wide);
-        wmma::mma_sync(old[i], x, y, old[i]);
-      }
-    }
+    MmaColumn<false>(old, s.q, wide, s.state, narrow, j, p.d_k / kTile);
 #pragma unroll
     for (int k = 0; k < kRowTiles; ++k) {
-      wmma::load_matrix_sync(y, news + (k * p.d_v + j) * kTile, p.d_v);
+      const Operand y =
+          LoadOperand<false, false>(s.vn + (k * narrow + j) * kTile, narrow);
 #pragma unroll
       for (int i = k; i < kRowTiles; ++i) {
-        wmma::load_matrix_sync(x, s.scores + (i * kSquare + k) * kTile,
-                               kSquare);
-        wmma::mma_sync(fresh[i], x, y, fresh[i]);
+        Multiply(fresh[i],
+                 LoadOperand<true, false>(s.scores + (i * kSquare + k) * kTile,
+                                          kSquare),
+                 y);
       }
     }
 #pragma unroll
@@ -392,7 +383,7 @@ absl::Status DeltaRuleScalarCuda(Context& ctx, const DeltaRuleArgs& args,
                                     &chunks));
   const Problem p = MakeProblem(args);
   const dim3 grid(p.chunks, p.v_heads, DeltaRuleSizes(args).batch);
-  const int bytes = OutputShared(nullptr, p.d_k).bytes;
+  const int bytes = OutputShared(nullptr, p.d_k, p.d_v).bytes;
   LT2_RETURN_IF_ERROR(AllowShared(OutputKernel, bytes));
   OutputKernel<<<grid, kThreads, bytes, cuda::StreamOf(ctx)>>>(
       p, cuda::Data<float>(chunks.total), cuda::Data<BFloat16>(chunks.states),

@@ -13,16 +13,28 @@ constexpr int kMaxValueTiles = 16;  // d_v <= 256
 
 // Sums over a row are collected as one partial sum per tile of the row and
 // added up in order, so that they do not depend on which warp was first.
+//
+// Tensor-core tiles read straight from global memory cost its latency at every
+// step, which eight warps do not hide. So where there is room (`staged`) all
+// that is read more than once is copied here first: t and dvn, which only
+// Values() reads, to where Squares() will write, and the states and Vn.
 struct GradientShared {
-  __host__ __device__ GradientShared(unsigned char* base, int d_k, int d_v) {
+  __host__ __device__ GradientShared(unsigned char* base, int d_k, int d_v,
+                                     bool staged) {
     Carver carver(base);
+    const int rows = kChunk * (d_v + kPad), square = kChunk * kSquare;
     q = carver.Take<bf16>(kChunk * (d_k + kPad));
     k = carver.Take<bf16>(kChunk * (d_k + kPad));
-    dout = carver.Take<bf16>(kChunk * (d_v + kPad));
-    dr = carver.Take<bf16>(kChunk * (d_v + kPad));
-    z = carver.Take<bf16>(kChunk * kSquare);
-    x = carver.Take<bf16>(kChunk * kSquare);
+    dout = carver.Take<bf16>(rows);
+    dr = carver.Take<bf16>(rows);
+    dvn = carver.Take<bf16>(staged && rows > 2 * square ? rows : 2 * square);
+    z = dvn;
+    x = dvn + square;
     m = carver.Take<float>(kChunk * kSquareF32);
+    t = reinterpret_cast<bf16*>(m);
+    vn = carver.Take<bf16>(staged ? rows : 0);
+    state = carver.Take<bf16>(staged ? d_k * (d_v + kPad) : 0);
+    dstate = carver.Take<bf16>(staged ? d_k * (d_v + kPad) : 0);
     patches = carver.Take<float>(kWarps * kPatch);
     dr_v = carver.Take<float>(kChunk * kMaxValueTiles);
     db_b = carver.Take<float>(kChunk * kRowTiles);
@@ -36,7 +48,7 @@ struct GradientShared {
     to_state = carver.Take<float>(kChunk);
     bytes = carver.used();
   }
-  bf16 *q, *k, *dout, *dr, *z, *x;
+  bf16 *q, *k, *dout, *dr, *dvn, *z, *x, *t, *vn, *state, *dstate;
   float *m, *patches, *dr_v, *db_b, *q_dq, *k_dk, *k_end;
   float *beta, *total, *scratch, *from_state, *to_state;
   int bytes;
@@ -56,10 +68,11 @@ struct Pointers {
 class Chunk {
  public:
   __device__ Chunk(const Problem& problem, const Pointers& pointers,
-                   const GradientShared& shared)
+                   const GradientShared& shared, bool is_staged)
       : p(problem),
         a(pointers),
         s(shared),
+        staged(is_staged),
         c(blockIdx.x),
         h(blockIdx.y),
         b(blockIdx.z),
@@ -69,10 +82,11 @@ class Chunk {
         n(p.chunk_index(b, h, c)),
         warp(threadIdx.x / 32),
         patch(s.patches + warp * kPatch),
-        state(a.states + n * p.d_k * p.d_v),
-        dstate(a.dstates + n * p.d_k * p.d_v),
-        vn(a.vn + n * kChunk * p.d_v),
-        dvn(a.dvn + n * kChunk * p.d_v) {}
+        ld(staged ? narrow : p.d_v),
+        state(staged ? s.state : a.states + n * p.d_k * p.d_v),
+        dstate(staged ? s.dstate : a.dstates + n * p.d_k * p.d_v),
+        vn(staged ? s.vn : a.vn + n * kChunk * p.d_v),
+        dvn(staged ? s.dvn : a.dvn + n * kChunk * p.d_v) {}
 
   __device__ void Load() {
     const int64_t qk = p.qk_start(b, h, c);
@@ -80,21 +94,32 @@ class Chunk {
     LoadRows(s.k, wide, p.k + qk, p.qk_row(), p.d_k, valid);
     LoadRows(s.dout, narrow, a.dout + p.v_start(b, h, c), p.v_row(), p.d_v,
              valid);
+    if (staged) {
+      const int64_t values = n * kChunk * p.d_v, states = n * p.d_k * p.d_v;
+      LoadRows(s.t, kSquare, a.t + n * kChunk * kChunk, kChunk, kChunk, kChunk);
+      LoadRows(s.dvn, narrow, a.dvn + values, p.d_v, p.d_v, kChunk);
+      __pipeline_commit();
+      LoadRows(s.vn, narrow, a.vn + values, p.d_v, p.d_v, kChunk);
+      LoadRows(s.state, narrow, a.states + states, p.d_v, p.d_v, p.d_k, p.d_k);
+      LoadRows(s.dstate, narrow, a.dstates + states, p.d_v, p.d_v, p.d_k,
+               p.d_k);
+    }
     __pipeline_commit();
     LoadGates(p, b, h, c, s.beta, s.total, s.scratch);
-    __pipeline_wait_prior(0);
+    // What Values() needs; the rest comes during it.
+    __pipeline_wait_prior(staged ? 1 : 0);
     __syncthreads();
   }
 
   // dR = T' dVn, the gradient of diag(beta) (V - diag(E) K S); dv = beta dR.
   __device__ void Values() {
-    const bf16* t = a.t + n * kChunk * kChunk;
+    const bf16* t = staged ? s.t : a.t + n * kChunk * kChunk;
+    const int ld_t = staged ? kSquare : kChunk;
     const int64_t v_start = p.v_start(b, h, c);
     for (int tile = warp; tile < p.d_v / kTile * kRowTiles; tile += kWarps) {
       const int i = tile % kRowTiles, j = tile / kRowTiles;
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<true, false>(acc, t, kChunk, i, dvn, p.d_v, j, i, kRowTiles);
+      MmaAdd<true, false>(acc, t, ld_t, i, dvn, ld, j, i, kRowTiles);
       Share dr = ReadTile(acc, patch);
       const int row = i * kTile + ShareRow();
       const int column = j * kTile + ShareColumn();
@@ -109,6 +134,7 @@ class Chunk {
       sum = RowSum(sum);
       if (FirstOfRow()) s.dr_v[row * kMaxValueTiles + j] = sum;
     }
+    __pipeline_wait_prior(0);
   }
 
   // The [64, 64] matrices: Z = scale dP . Lm, X = diag(beta) (dB . Lm), and m,
@@ -121,16 +147,15 @@ class Chunk {
       const int row = i * kTile + ShareRow();
       const int column = j * kTile + ShareColumn();
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, true>(acc, s.dout, narrow, i, vn, p.d_v, j, 0, value_tiles);
+      MmaAdd<false, true>(acc, s.dout, narrow, i, vn, ld, j, 0, value_tiles);
       Share z = ReadTile(acc, patch);
-      wmma::fill_fragment(acc, 0.0f);
+      acc = Acc{};
       MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, key_tiles);
       const Share qk = ReadTile(acc, patch);
-      wmma::fill_fragment(acc, 0.0f);
-      MmaAdd<false, true>(acc, s.dr, narrow, i, vn, p.d_v, j, 0, value_tiles);
+      acc = Acc{};
+      MmaAdd<false, true>(acc, s.dr, narrow, i, vn, ld, j, 0, value_tiles);
       Share x = ReadTile(acc, patch);
-      wmma::fill_fragment(acc, 0.0f);
+      acc = Acc{};
       MmaAdd<false, true>(acc, s.k, wide, i, s.k, wide, j, 0, key_tiles);
       const Share kk = ReadTile(acc, patch);
       float sum = 0;
@@ -162,11 +187,9 @@ class Chunk {
     const int row = i * kTile + ShareRow();
     const int column = j * kTile + ShareColumn();
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
-    MmaAdd<false, true>(acc, s.dout, narrow, i, state, p.d_v, j, 0,
-                        p.d_v / kTile);
+    MmaAdd<false, true>(acc, s.dout, narrow, i, state, ld, j, 0, p.d_v / kTile);
     Share dq = ReadTile(acc, patch);
-    wmma::fill_fragment(acc, 0.0f);
+    acc = Acc{};
     MmaAdd<false, false>(acc, s.z, kSquare, i, s.k, wide, j, 0, i + 1);
     const Share inside = ReadTile(acc, patch);
     const float factor = p.scale * __expf(s.total[row]);
@@ -183,14 +206,12 @@ class Chunk {
     const int column = j * kTile + ShareColumn();
     const Share k = LoadShare(s.k + row * wide + column);
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
-    MmaAdd<false, true>(acc, s.dr, narrow, i, state, p.d_v, j, 0,
-                        p.d_v / kTile);
+    MmaAdd<false, true>(acc, s.dr, narrow, i, state, ld, j, 0, p.d_v / kTile);
     Share dk = ReadTile(acc, patch);
-    wmma::fill_fragment(acc, 0.0f);
-    MmaAdd<false, true>(acc, vn, p.d_v, i, dstate, p.d_v, j, 0, p.d_v / kTile);
+    acc = Acc{};
+    MmaAdd<false, true>(acc, vn, ld, i, dstate, ld, j, 0, p.d_v / kTile);
     Share end = ReadTile(acc, patch);
-    wmma::fill_fragment(acc, 0.0f);
+    acc = Acc{};
     MmaAdd<false, false>(acc, s.x, kSquare, i, s.k, wide, j, 0, i + 1);
     MmaAdd<true, false>(acc, s.x, kSquare, i, s.k, wide, j, i, kRowTiles);
     MmaAdd<true, false>(acc, s.z, kSquare, i, s.q, wide, j, i, kRowTiles);
@@ -230,15 +251,16 @@ class Chunk {
   // terms; differences of larger sums would lose strong decays.
   __device__ void Gates() {
     float through = 0;
-    for (int e = threadIdx.x; e < p.d_k * p.d_v / 8; e += kThreads) {
-      through += Dot(LoadShare(state + 8 * e), LoadShare(dstate + 8 * e));
+    const int vectors = p.d_v / 8;
+    for (int e = threadIdx.x; e < p.d_k * vectors; e += kThreads) {
+      const int at = e / vectors * ld + e % vectors * 8;
+      through += Dot(LoadShare(state + at), LoadShare(dstate + at));
     }
     // Includes barriers: all partial sums are there afterwards.
     through = cuda::BlockSum(through, s.scratch) * __expf(s.total[kChunk - 1]);
-    const int i = threadIdx.x;
-    const int64_t at =
-        p.gate_start(b, h, c) + static_cast<int64_t>(i) * p.v_heads;
-    if (i < kChunk) {
+    const int64_t start = p.gate_start(b, h, c);
+    if (threadIdx.x < kChunk) {
+      const int i = threadIdx.x;
       float dbeta = 0, query = 0, key = 0, end = 0;
       for (int j = 0; j < p.d_v / kTile; ++j) {
         dbeta += s.dr_v[i * kMaxValueTiles + j];
@@ -249,43 +271,57 @@ class Chunk {
         key += s.k_dk[i * kMaxKeyTiles + j];
         end += s.k_end[i * kMaxKeyTiles + j];
       }
-      if (i < valid) a.dbeta[at] = dbeta + key;
+      if (i < valid) {
+        a.dbeta[start + static_cast<int64_t>(i) * p.v_heads] = dbeta + key;
+      }
       s.from_state[i] = query + s.beta[i] * key;
       s.to_state[i] = end;
-      float prefix = 0;  // m[i][t] becomes the sum over j < t
-      for (int j = 0; j <= i; ++j) {
-        const float term = s.m[i * kSquareF32 + j];
-        s.m[i * kSquareF32 + j] = prefix;
-        prefix += term;
-      }
+    }
+    if (a.dg == nullptr) return;
+    // m[i][t] becomes the sum over j < t: a warp for each row, a lane for two
+    // neighbours. Elements from the diagonal on count as 0, whatever is there.
+    const int lane = threadIdx.x % 32;
+    for (int i = warp; i < kChunk; i += kWarps) {
+      float* pair = s.m + i * kSquareF32 + 2 * lane;
+      const float first = 2 * lane < i ? pair[0] : 0.0f;
+      const float second = 2 * lane + 1 < i ? pair[1] : 0.0f;
+      const float before = SumBefore(first + second);
+      pair[0] = before;
+      pair[1] = before + first;
     }
     __syncthreads();
-    if (a.dg == nullptr || i >= valid) return;
-    float dg = through;
-    for (int j = 0; j < i; ++j) dg += s.to_state[j];
-    for (int j = i; j < kChunk; ++j) {
-      dg += s.from_state[j] + s.m[j * kSquareF32 + i];
+    // Four lanes for each token.
+    const int i = threadIdx.x / 4;
+    float dg = 0;
+    for (int j = threadIdx.x % 4; j < kChunk; j += 4) {
+      dg += j < i ? s.to_state[j] : s.from_state[j] + s.m[j * kSquareF32 + i];
     }
-    a.dg[at] = dg;
+    dg += __shfl_xor_sync(0xffffffffu, dg, 1);
+    dg += __shfl_xor_sync(0xffffffffu, dg, 2);
+    if (threadIdx.x % 4 == 0 && i < valid) {
+      a.dg[start + static_cast<int64_t>(i) * p.v_heads] = through + dg;
+    }
   }
 
  private:
   const Problem& p;
   const Pointers& a;
   const GradientShared& s;
+  const bool staged;
   const int c, h, b, valid, wide, narrow;
   const int64_t n;
   const int warp;
   float* const patch;
+  const int ld;  // of the next four
   const bf16 *const state, *const dstate, *const vn, *const dvn;
 };
 
 // grid (chunks, v_heads, batch).
 __global__ void __launch_bounds__(kThreads)
-    GradientKernel(Problem p, Pointers pointers) {
+    GradientKernel(Problem p, Pointers pointers, bool staged) {
   extern __shared__ __align__(128) unsigned char shared_bytes[];
-  const GradientShared shared(shared_bytes, p.d_k, p.d_v);
-  Chunk chunk(p, pointers, shared);
+  const GradientShared shared(shared_bytes, p.d_k, p.d_v, staged);
+  Chunk chunk(p, pointers, shared, staged);
   chunk.Load();
   chunk.Values();
   __syncthreads();
@@ -327,9 +363,15 @@ absl::Status ComputeGradients(Context& ctx, const DeltaRuleGradArgs& args,
       args.forward.g.defined() ? cuda::Data<float>(results->dg) : nullptr;
 
   const dim3 grid(p.chunks, p.v_heads, sizes.batch);
-  const int bytes = GradientShared(nullptr, p.d_k, p.d_v).bytes;
+  int device = 0, most = 0;
+  LT2_CUDA_RETURN_IF_ERROR(cudaGetDevice(&device));
+  LT2_CUDA_RETURN_IF_ERROR(cudaDeviceGetAttribute(
+      &most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  int bytes = GradientShared(nullptr, p.d_k, p.d_v, true).bytes;
+  const bool staged = bytes <= most;
+  if (!staged) bytes = GradientShared(nullptr, p.d_k, p.d_v, false).bytes;
   LT2_RETURN_IF_ERROR(AllowShared(GradientKernel, bytes));
-  GradientKernel<<<grid, kThreads, bytes, stream>>>(p, pointers);
+  GradientKernel<<<grid, kThreads, bytes, stream>>>(p, pointers, staged);
   LT2_RETURN_LAUNCH_ERROR("delta rule gradient");
   if (sizes.group() == 1) return absl::OkStatus();
 

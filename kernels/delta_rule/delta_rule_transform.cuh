@@ -64,7 +64,6 @@ __device__ inline void TriangularProduct(const bf16* a, const bf16* x,
   for (int j = threadIdx.x / 32; j < columns / kTile; j += kTransformWarps) {
     for (int i = 0; i < kRowTiles; ++i) {
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<false, false>(acc, a, kSquare, i, x, columns + kPad, j, 0, i + 1);
       const Share s = ReadTile(acc, patch);
       StoreShare(

@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kThreads)
   constexpr int kTilesPerWarp = (kTiles + kWarps - 1) / kWarps;
   Acc acc[kTilesPerWarp];
 #pragma unroll
-  for (int x = 0; x < kTilesPerWarp; ++x) wmma::fill_fragment(acc[x], 0.0f);
+  for (int x = 0; x < kTilesPerWarp; ++x) acc[x] = Acc{};
   // The warp's sub-chunk itself.
   int row_i[kPairsPerLane], row_j[kPairsPerLane];
   float qk[kPairsPerLane], kk[kPairsPerLane];
@@ -169,8 +169,7 @@ __global__ void __launch_bounds__(kThreads)
                      ShareColumn(),
                  share);
     } else {
-      wmma::store_matrix_sync(keys + (tile.i * kChunk + tile.j) * kTile, acc[x],
-                              kChunk, wmma::mem_row_major);
+      StoreAcc(keys + (tile.i * kChunk + tile.j) * kTile, acc[x], kChunk);
     }
   }
 #pragma unroll

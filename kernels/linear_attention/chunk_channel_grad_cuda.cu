@@ -306,17 +306,14 @@ class Chunk {
   __device__ void Plus(int which, int i, int j) {
     const bf16* rows = s.earlier + EarlierRow(i) * kSliceLd;
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
     MmaAdd<false, false>(acc, s.square[which], kSquare, i, rows, kSliceLd, j, 0,
                          i - 1);
     if (i == kRowTiles - 1) {
-      wmma::store_matrix_sync(s.far_plus[which] + j * kTile, acc, kSliceF32,
-                              wmma::mem_row_major);
+      StoreAcc(s.far_plus[which] + j * kTile, acc, kSliceF32);
     }
     MmaAdd<false, false>(acc, s.square[which], kSquare, i, rows, kSliceLd, j,
                          i - 1, i);
-    wmma::store_matrix_sync(s.plus[which] + (i * kSliceF32 + j) * kTile, acc,
-                            kSliceF32, wmma::mem_row_major);
+    StoreAcc(s.plus[which] + (i * kSliceF32 + j) * kTile, acc, kSliceF32);
   }
 
   // To sub-chunk i from all behind it, channels of tile j.
@@ -326,7 +323,6 @@ class Chunk {
     Share sum = {};
     for (int later = kRowTiles - 1; later > i; --later) {
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
 #pragma unroll
       for (int which = 0; which < (kDelta ? 2 : 1); ++which) {
         MmaAdd<true, false>(acc, s.square[which], kSquare, i, s.near[which],

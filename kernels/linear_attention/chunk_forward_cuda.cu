@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int j = warp; j < l.d_v / kTile; j += kWarps) {
     Acc acc[kRowTiles];
 #pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) wmma::fill_fragment(acc[i], 0.0f);
+    for (int i = 0; i < kRowTiles; ++i) acc[i] = Acc{};
     MmaColumn<false>(acc, s.qe, wide, state, l.d_v, j, l.d_k / kTile);
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {

@@ -109,7 +109,6 @@ class Chunk {
     for (int tile = warp; tile < l.d_v / kTile * kRowTiles; tile += kWarps) {
       const int i = tile % kRowTiles, j = tile / kRowTiles;
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<true, false>(acc, t, kChunk, i, dvn, l.d_v, j, i, kRowTiles);
       Share dr = ReadTile(acc, patch);
       const int row = i * kTile + ShareRow();
@@ -142,16 +141,15 @@ class Chunk {
       if (j > i) continue;
       const int64_t at = n * kChunk * kChunk + (i * kChunk + j) * kTile;
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<false, true>(acc, s.dout, narrow, i, s.news, narrow, j, 0,
                           l.d_v / kTile);
-      wmma::store_matrix_sync(a.dp + at, acc, kChunk, wmma::mem_row_major);
+      StoreAcc(a.dp + at, acc, kChunk);
       if constexpr (kCorrect) {
-        wmma::fill_fragment(acc, 0.0f);
+        acc = Acc{};
         MmaAdd<false, true>(acc, s.dr, narrow, i, s.news, narrow, j, 0,
                             l.d_v / kTile);
         Scale(acc, -1.0f);
-        wmma::store_matrix_sync(a.db + at, acc, kChunk, wmma::mem_row_major);
+        StoreAcc(a.db + at, acc, kChunk);
       }
     }
   }
@@ -188,7 +186,7 @@ class Chunk {
  private:
   __device__ static void Zero(Acc (&acc)[kRowTiles]) {
 #pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) wmma::fill_fragment(acc[i], 0.0f);
+    for (int i = 0; i < kRowTiles; ++i) acc[i] = Acc{};
   }
 
   // Column tile j of sign x m', all 64 rows.
@@ -201,8 +199,7 @@ class Chunk {
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
       Scale(acc[i], sign);
-      wmma::store_matrix_sync(to + i * kTile * l.d_k, acc[i], l.d_k,
-                              wmma::mem_row_major);
+      StoreAcc(to + i * kTile * l.d_k, acc[i], l.d_k);
     }
   }
 

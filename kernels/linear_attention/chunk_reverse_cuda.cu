@@ -44,7 +44,6 @@ __global__ void __launch_bounds__(kThreads)
   for (int j = warp; j < l.d_v / kTile; j += kWarps) {
     for (int i = 0; i < kRowTiles; ++i) {
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<true, false>(acc, s.p, kSquare, i, s.dout, narrow, j, i,
                           kRowTiles);
       const Share share = ReadTile(acc, patch);
@@ -122,18 +121,16 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
     __pipeline_commit();
   };
 
-  const ElementRows rows = FindRows(patch);
   Acc dstate[kTilesPerWarp];
 #pragma unroll
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
-    wmma::fill_fragment(dstate[x], 0.0f);
+    dstate[x] = Acc{};
     if (tile < tiles && k.dfinal_state != nullptr) {
-      wmma::load_matrix_sync(dstate[x],
-                             k.dfinal_state + state_at +
-                                 tile / columns * kTile * l.d_v +
-                                 tile % columns * kTile,
-                             l.d_v, wmma::mem_row_major);
+      LoadAcc(dstate[x],
+              k.dfinal_state + state_at + tile / columns * kTile * l.d_v +
+                  tile % columns * kTile,
+              l.d_v);
     }
   }
   load(l.chunks - 1);
@@ -161,7 +158,6 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
     for (int j = 0; j < columns; ++j) {
       const int column = j * kTile + ShareColumn();
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<false, false>(acc, s.kd + at * s.wide, wide, warp, s.dstate,
                            narrow, j, 0, l.d_k / kTile);
       Share share = ReadTile(acc, patch);
@@ -179,7 +175,7 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
     for (int x = 0; x < kTilesPerWarp; ++x) {
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
-      ScaleRows(dstate[x], rows, s.end + at * l.d_k + tile / columns * kTile);
+      ScaleRows(dstate[x], s.end + at * l.d_k + tile / columns * kTile);
       MmaAdd<true, false>(dstate[x], s.qe + at * s.wide, wide, tile / columns,
                           s.dout + at * s.narrow, narrow, tile % columns, 0,
                           kRowTiles);
@@ -192,10 +188,9 @@ __global__ void __launch_bounds__(kThreads) ReverseKernel(Reverse k) {
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
     if (tile >= tiles) continue;
-    wmma::store_matrix_sync(k.dinitial_state + state_at +
-                                tile / columns * kTile * l.d_v +
-                                tile % columns * kTile,
-                            dstate[x], l.d_v, wmma::mem_row_major);
+    StoreAcc(k.dinitial_state + state_at + tile / columns * kTile * l.d_v +
+                 tile % columns * kTile,
+             dstate[x], l.d_v);
   }
 }
 

@@ -47,7 +47,6 @@ __global__ void __launch_bounds__(kThreads)
     const int i = tile / kRowTiles, j = tile % kRowTiles;
     if (j > i) continue;
     Acc acc;
-    wmma::fill_fragment(acc, 0.0f);
     MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, l.d_k / kTile);
     Share share = ReadTile(acc, patch);
     const int row = i * kTile + ShareRow();

@@ -93,7 +93,6 @@ class Chunk {
       const int row = i * kTile + ShareRow();
       const int column = j * kTile + ShareColumn();
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       MmaAdd<false, true>(acc, s.q, wide, i, s.k, wide, j, 0, l.d_k / kTile);
       const Share qk = ReadTile(acc, patch);
       Share z = LoadFloats(a.dp + (n * kChunk + row) * kChunk + column);
@@ -116,7 +115,6 @@ class Chunk {
       const int column = j * kTile + ShareColumn();
       const int64_t at = (n * kChunk + row) * l.d_k + column;
       Acc acc;
-      wmma::fill_fragment(acc, 0.0f);
       if (task < tiles) {
         MmaAdd<false, false>(acc, s.z, kSquare, i, s.k, wide, j, 0, i + 1);
         Finish(acc, a.dqe + at, s.q, a.in.scale * __expf(s.total[row]), row,

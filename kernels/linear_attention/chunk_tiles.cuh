@@ -10,16 +10,13 @@
 #define LT2_KERNELS_LINEAR_ATTENTION_CHUNK_TILES_CUH_
 
 #include <cuda_pipeline.h>
-#include <mma.h>
-
-#include <type_traits>
 
 #include "kernels/core/cuda_util.cuh"
+#include "kernels/core/mma.cuh"
 #include "kernels/linear_attention/linear_attention_internal.h"
 
 namespace lt2::kernels::chunked {
 
-namespace wmma = nvcuda::wmma;
 using bf16 = __nv_bfloat16;
 
 constexpr int kChunk = 64;
@@ -91,7 +88,93 @@ class Carver {
   int used_ = 0;
 };
 
-using Acc = wmma::fragment<wmma::accumulator, kTile, kTile, kTile, float>;
+// A 16 x 16 f32 tile over a warp: columns 0 to 7, then 8 to 15, each half as c
+// in kernels/core/mma.cuh. `Acc{}` is zeros.
+struct Acc {
+  float half[2][4] = {};
+  __device__ float& operator[](int e) { return half[e / 4][e % 4]; }
+  __device__ float operator[](int e) const { return half[e / 4][e % 4]; }
+};
+constexpr int kAccElements = 8;
+// Rows and columns of a lane's elements.
+__device__ __forceinline__ int AccRow(int e) {
+  return threadIdx.x % 32 / 4 + e % 4 / 2 * 8;
+}
+__device__ __forceinline__ int AccColumn(int e) {
+  return threadIdx.x % 4 * 2 + e % 2 + e / 4 * 8;
+}
+// A row-major f32 tile in memory of any kind.
+__device__ __forceinline__ void LoadAcc(Acc& acc, const float* from, int ld) {
+#pragma unroll
+  for (int e = 0; e < kAccElements; e += 2) {
+    const float2 pair =
+        *reinterpret_cast<const float2*>(from + AccRow(e) * ld + AccColumn(e));
+    acc[e] = pair.x;
+    acc[e + 1] = pair.y;
+  }
+}
+__device__ __forceinline__ void StoreAcc(float* to, const Acc& acc, int ld) {
+#pragma unroll
+  for (int e = 0; e < kAccElements; e += 2) {
+    *reinterpret_cast<float2*>(to + AccRow(e) * ld + AccColumn(e)) =
+        make_float2(acc[e], acc[e + 1]);
+  }
+}
+
+// A 16 x 16 bf16 operand over a warp, left or right.
+struct Operand {
+  uint32_t r[4];
+};
+
+// Loads a tile x of which memory holds x[row][column] at p[row * ld + column]
+// or, if `kTransposed`, at p[column * ld + row]. A left operand has its pairs
+// along rows, a right one along columns, so the four combinations are two ways
+// of reading memory: along its rows (ldmatrix), or across them
+// (ldmatrix.trans). Tiles of global memory, which ldmatrix cannot read, go
+// element by element.
+template <bool kLeft, bool kTransposed>
+__device__ __forceinline__ Operand LoadOperand(const bf16* p, int ld) {
+  constexpr bool kAlong = kLeft != kTransposed;
+  // Of the four 8 x 8 matrices, in memory, the second is the next below for a
+  // left operand along and for a right one across, else the next to the right.
+  constexpr bool kDown = kLeft == kAlong;
+  const int lane = threadIdx.x % 32;
+  Operand x;
+  if (__isShared(p)) {
+    const int second = lane / 8 % 2 * 8, third = lane / 16 * 8;
+    const bf16* row = p + (lane % 8 + (kDown ? second : third)) * ld +
+                      (kDown ? third : second);
+    if (kAlong) {
+      mma::LoadMatrices(x.r, row);
+    } else {
+      mma::LoadMatricesTransposed(x.r, row);
+    }
+    return x;
+  }
+  const int g = lane / 4, t = lane % 4 * 2;
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    const int down = (kDown ? n % 2 : n / 2) * 8;
+    const int right = (kDown ? n / 2 : n % 2) * 8;
+    if (kAlong) {
+      x.r[n] =
+          *reinterpret_cast<const uint32_t*>(p + (g + down) * ld + right + t);
+    } else {
+      const bf16* top = p + (t + down) * ld + right + g;
+      const uint32_t low = __bfloat16_as_ushort(top[0]);
+      const uint32_t high = __bfloat16_as_ushort(top[ld]);
+      x.r[n] = low | high << 16;
+    }
+  }
+  return x;
+}
+
+// acc += a b
+__device__ __forceinline__ void Multiply(Acc& acc, const Operand& a,
+                                         const Operand& b) {
+  mma::Multiply(acc.half[0], a.r, b.r[0], b.r[1]);
+  mma::Multiply(acc.half[1], a.r, b.r[2], b.r[3]);
+}
 
 // acc += op(A)[tile row i, k tiles] op(B)[k tiles, tile column j], k from
 // k_begin to k_end in tiles. A transposed operand is stored as [k, i] (A) or
@@ -100,25 +183,19 @@ template <bool kTransposeA, bool kTransposeB>
 __device__ __forceinline__ void MmaAdd(Acc& acc, const bf16* a, int lda, int i,
                                        const bf16* b, int ldb, int j,
                                        int k_begin, int k_end) {
-  using LayoutA =
-      std::conditional_t<kTransposeA, wmma::col_major, wmma::row_major>;
-  using LayoutB =
-      std::conditional_t<kTransposeB, wmma::col_major, wmma::row_major>;
-  wmma::fragment<wmma::matrix_a, kTile, kTile, kTile, bf16, LayoutA> x;
-  wmma::fragment<wmma::matrix_b, kTile, kTile, kTile, bf16, LayoutB> y;
   for (int k = k_begin; k < k_end; ++k) {
     const bf16* pa =
         kTransposeA ? a + (k * lda + i) * kTile : a + (i * lda + k) * kTile;
     const bf16* pb =
         kTransposeB ? b + (j * ldb + k) * kTile : b + (k * ldb + j) * kTile;
-    wmma::load_matrix_sync(x, pa, lda);
-    wmma::load_matrix_sync(y, pb, ldb);
-    wmma::mma_sync(acc, x, y, acc);
+    Multiply(acc, LoadOperand<true, kTransposeA>(pa, lda),
+             LoadOperand<false, kTransposeB>(pb, ldb));
   }
 }
 
 __device__ __forceinline__ void Scale(Acc& acc, float s) {
-  for (int e = 0; e < acc.num_elements; ++e) acc.x[e] *= s;
+#pragma unroll
+  for (int e = 0; e < kAccElements; ++e) acc[e] *= s;
 }
 
 // A lane's share of a tile: 8 columns of one row.
@@ -132,7 +209,7 @@ __device__ __forceinline__ int ShareColumn() { return threadIdx.x % 2 * 8; }
 // patch.
 __device__ __forceinline__ Share ReadTile(const Acc& acc, float* patch) {
   __syncwarp();  // all lanes have read what was there
-  wmma::store_matrix_sync(patch, acc, kPatchLd, wmma::mem_row_major);
+  StoreAcc(patch, acc, kPatchLd);
   __syncwarp();
   const float4* p = reinterpret_cast<const float4*>(
       patch + ShareRow() * kPatchLd + ShareColumn());
@@ -163,12 +240,14 @@ __device__ __forceinline__ void StoreShare(bf16* to, const Share& s) {
       make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-// Copies 64 rows of `columns` bf16 values to shared memory [64, ld], rows from
-// `valid` on as zeros. Asynchronous: ends with __pipeline_commit and wait.
+// Copies `rows` rows of `columns` bf16 values to shared memory [rows, ld],
+// those from `valid` on as zeros. Asynchronous: ends with __pipeline_commit and
+// wait.
 __device__ __forceinline__ void LoadRows(bf16* to, int ld, const bf16* from,
-                                         int64_t row, int columns, int valid) {
+                                         int64_t row, int columns, int valid,
+                                         int rows = kChunk) {
   const int vectors = columns / 8;
-  for (int e = threadIdx.x; e < kChunk * vectors; e += blockDim.x) {
+  for (int e = threadIdx.x; e < rows * vectors; e += blockDim.x) {
     const int i = e / vectors, j = e % vectors * 8;
     // A row that does not exist is not read; its address must be good anyway.
     const bf16* source = from + (i < valid ? i : 0) * row + j;
@@ -182,49 +261,34 @@ template <bool kTransposeB>
 __device__ __forceinline__ void MmaColumn(Acc (&acc)[kRowTiles], const bf16* a,
                                           int lda, const bf16* b, int ldb,
                                           int j, int k_tiles) {
-  using LayoutB =
-      std::conditional_t<kTransposeB, wmma::col_major, wmma::row_major>;
-  wmma::fragment<wmma::matrix_a, kTile, kTile, kTile, bf16, wmma::row_major> x;
-  wmma::fragment<wmma::matrix_b, kTile, kTile, kTile, bf16, LayoutB> y;
   for (int k = 0; k < k_tiles; ++k) {
     const bf16* pb =
         kTransposeB ? b + (j * ldb + k) * kTile : b + (k * ldb + j) * kTile;
-    wmma::load_matrix_sync(y, pb, ldb);
+    const Operand y = LoadOperand<false, kTransposeB>(pb, ldb);
 #pragma unroll
     for (int i = 0; i < kRowTiles; ++i) {
-      wmma::load_matrix_sync(x, a + (i * lda + k) * kTile, lda);
-      wmma::mma_sync(acc[i], x, y, acc[i]);
+      Multiply(acc[i], LoadOperand<true, false>(a + (i * lda + k) * kTile, lda),
+               y);
     }
   }
 }
 
-// Which row of its tile each element of an accumulator is, found by loading a
-// matrix of row numbers: the layout of fragments is not documented.
-struct ElementRows {
-  int row[Acc::num_elements];
-};
-__device__ __forceinline__ ElementRows FindRows(float* patch) {
-  __syncwarp();
-  for (int e = threadIdx.x % 32; e < kTile * kTile; e += 32) {
-    patch[e / kTile * kPatchLd + e % kTile] = static_cast<float>(e / kTile);
-  }
-  __syncwarp();
-  Acc acc;
-  wmma::load_matrix_sync(acc, patch, kPatchLd, wmma::mem_row_major);
-  ElementRows rows;
-#pragma unroll
-  for (int e = 0; e < Acc::num_elements; ++e) {
-    rows.row[e] = static_cast<int>(acc.x[e]);
-  }
-  return rows;
-}
 // Row r of the tile times factor[r].
-__device__ __forceinline__ void ScaleRows(Acc& acc, const ElementRows& rows,
-                                          const float* factor) {
+__device__ __forceinline__ void ScaleRows(Acc& acc, const float* factor) {
 #pragma unroll
-  for (int e = 0; e < Acc::num_elements; ++e) {
-    acc.x[e] *= factor[rows.row[e]];
+  for (int e = 0; e < kAccElements; ++e) acc[e] *= factor[AccRow(e)];
+}
+
+// Sum over the lanes before this one, added up as a tree: no differences.
+__device__ __forceinline__ float SumBefore(float x) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    const float other = __shfl_up_sync(0xffffffffu, x, step);
+    if (lane >= step) x += other;
   }
+  const float before = __shfl_up_sync(0xffffffffu, x, 1);
+  return lane == 0 ? 0.0f : before;
 }
 
 // Sum over the two lanes that share a row of a tile.

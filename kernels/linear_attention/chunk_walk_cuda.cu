@@ -70,18 +70,16 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
     __pipeline_commit();
   };
 
-  const ElementRows rows = FindRows(patch);
   Acc state[kTilesPerWarp];
 #pragma unroll
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
-    wmma::fill_fragment(state[x], 0.0f);
+    state[x] = Acc{};
     if (tile < tiles && k.first != nullptr) {
-      wmma::load_matrix_sync(state[x],
-                             k.first + state_at +
-                                 tile / columns * kTile * l.d_v +
-                                 tile % columns * kTile,
-                             l.d_v, wmma::mem_row_major);
+      LoadAcc(state[x],
+              k.first + state_at + tile / columns * kTile * l.d_v +
+                  tile % columns * kTile,
+              l.d_v);
     }
   }
   load(0);
@@ -112,7 +110,6 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
       for (int j = 0; j < columns; ++j) {
         const int column = j * kTile + ShareColumn();
         Acc acc;
-        wmma::fill_fragment(acc, 0.0f);
         MmaAdd<false, false>(acc, s.w + at * s.wide, wide, warp, s.state,
                              narrow, j, 0, l.d_k / kTile);
         Share share = ReadTile(acc, patch);
@@ -131,7 +128,7 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
     for (int x = 0; x < kTilesPerWarp; ++x) {
       const int tile = warp + x * kWarps;
       if (tile >= tiles) continue;
-      ScaleRows(state[x], rows, s.end + at * l.d_k + tile / columns * kTile);
+      ScaleRows(state[x], s.end + at * l.d_k + tile / columns * kTile);
       MmaAdd<true, false>(state[x], s.a + at * s.wide, wide, tile / columns,
                           news, narrow, tile % columns, 0, kRowTiles);
     }
@@ -141,9 +138,9 @@ __global__ void __launch_bounds__(kThreads) WalkKernel(Walk k) {
   for (int x = 0; x < kTilesPerWarp; ++x) {
     const int tile = warp + x * kWarps;
     if (tile >= tiles) continue;
-    wmma::store_matrix_sync(k.last + state_at + tile / columns * kTile * l.d_v +
-                                tile % columns * kTile,
-                            state[x], l.d_v, wmma::mem_row_major);
+    StoreAcc(k.last + state_at + tile / columns * kTile * l.d_v +
+                 tile % columns * kTile,
+             state[x], l.d_v);
   }
 }
 
