@@ -114,6 +114,16 @@ absl::StatusOr<std::vector<std::shared_ptr<const Suite>>> FindSuites(
   return suites;
 }
 
+// What its training called it, else its folder.
+std::string NameOf(const std::string& folder, const nlohmann::json& config) {
+  const auto name = config.find("name");
+  if (name != config.end() && name->is_string()) return *name;
+  const std::filesystem::path path =
+      std::filesystem::absolute(folder).lexically_normal();
+  return path.has_filename() ? path.filename().string()
+                             : path.parent_path().filename().string();
+}
+
 absl::Status ParseSample(LmRunOptions* options) {
   options->limit = absl::GetFlag(FLAGS_limit);
   const std::string sample = absl::GetFlag(FLAGS_sample);
@@ -217,10 +227,7 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
         return RulerDocuments(spec, lm_model, *tokenizer, data_dir);
       });
 
-  const std::filesystem::path path =
-      std::filesystem::absolute(folder).lexically_normal();
-  info.model = path.has_filename() ? path.filename().string()
-                                   : path.parent_path().filename().string();
+  info.model = NameOf(folder, loaded.config);
   info.tokenizer_digest = tokenizer->digest();
   info.build = absl::StrCat("g++ ", __VERSION__,
                             LT2_HAVE_CUDA ? " with CUDA" : " without CUDA");
