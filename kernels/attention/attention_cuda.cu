@@ -192,9 +192,8 @@ __global__ __launch_bounds__(kThreads) void ForwardKernel(ForwardParams p) {
 template <int kDim>
 absl::Status Launch(Context& ctx, const AttentionSizes& z,
                     const ForwardParams& params) {
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      ForwardKernel<kDim>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      kSharedBytes<kDim>));
+  LT2_RETURN_IF_ERROR(
+      cuda::AllowShared(ForwardKernel<kDim>, kSharedBytes<kDim>));
   const int64_t blocks = z.batch * z.heads * params.tiles;
   if (blocks > INT32_MAX) {
     return InvalidArgument("attention would need ", blocks, " thread blocks");

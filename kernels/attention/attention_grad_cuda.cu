@@ -241,12 +241,8 @@ absl::Status CheckGrid(int64_t blocks) {
 template <int kDim>
 absl::Status Launch(Context& ctx, const AttentionSizes& z, GradParams params) {
   constexpr int kBytes = kSharedBytes<kDim>;
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      KeyGradKernel<kDim>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      kBytes));
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      QueryGradKernel<kDim>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      kBytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(KeyGradKernel<kDim>, kBytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(QueryGradKernel<kDim>, kBytes));
   params.tiles = static_cast<int>(cuda::CeilDiv(z.keys, kRows));
   const int64_t key_blocks = z.batch * z.kv_heads * params.tiles;
   LT2_RETURN_IF_ERROR(CheckGrid(key_blocks));

@@ -130,9 +130,7 @@ absl::Status AttentionPlainCuda(Context& ctx, const AttentionArgs& args,
   if (blocks > INT32_MAX) {
     return InvalidArgument("attention would need ", blocks, " thread blocks");
   }
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      PlainForwardKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      kPlainBytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(PlainForwardKernel, kPlainBytes));
   const PlainParams params{TileSizes(args),
                            cuda::Data<float>(args.q),
                            cuda::Data<float>(args.k),

@@ -22,7 +22,6 @@ constexpr int kChunksPerBlock = 8;
 constexpr int kThreads = 32 * kChunksPerBlock;
 constexpr int kLoadsAtOnce = 4;
 constexpr int64_t kMaxSlabs = 256;
-constexpr int64_t kManyTokens = 1 << 15;
 
 template <typename T>
 struct Params {
@@ -365,9 +364,7 @@ absl::Status Backward(Context& ctx, const ShortConvGradArgs& args,
   using T = typename cuda::DeviceType<H>::type;
   p.dy = cuda::Data<H>(args.dy);
   p.dx = cuda::Data<H>(results.dx);
-  // A chunk costs kTaps - 1 steps more than it has; few tokens need many chunks
-  // all the same, or most of the GPU waits.
-  SetSteps(p.batch * p.seq >= kManyTokens ? 32 : 8, &p);
+  SetSteps(32, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.dy, p.dx);
   if (p.width > 4) {
     return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results);

@@ -6,6 +6,8 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include <mutex>
+
 #include "kernels/core/context.h"
 
 // Turns a CUDA error code into a Status with call text, file and line.
@@ -91,6 +93,21 @@ __device__ __forceinline__ float BlockSum(float x, float* scratch) {
   __syncthreads();
   x = lane < warps ? scratch[lane] : 0.0f;
   return WarpSum(x);
+}
+
+// Lets a kernel have `bytes` of dynamic shared memory. The limit is the
+// kernel's, not the launch's, so it is only ever raised: another thread may be
+// about to launch it with more.
+template <typename Kernel>
+absl::Status AllowShared(Kernel* kernel, int bytes) {
+  static std::mutex mutex;
+  const std::lock_guard<std::mutex> lock(mutex);
+  cudaFuncAttributes now;
+  LT2_CUDA_RETURN_IF_ERROR(cudaFuncGetAttributes(&now, kernel));
+  if (now.maxDynamicSharedSizeBytes >= bytes) return absl::OkStatus();
+  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  return absl::OkStatus();
 }
 
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }

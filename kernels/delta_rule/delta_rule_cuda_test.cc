@@ -2,6 +2,9 @@
 // per channel. The bodies are in
 // kernels/linear_attention/recurrence_cuda_testing.h.
 
+#include <thread>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "kernels/delta_rule/delta_rule_testing.h"
 #include "kernels/linear_attention/recurrence_cuda_testing.h"
@@ -101,6 +104,20 @@ TEST_P(DeltaRuleCuda, SegmentsAndStepsMatchTheWhole) {
 TEST_P(DeltaRuleCuda, F32MeetsTheContractAtOddSizes) {
   LT2_SKIP_WITHOUT_CUDA();
   ExpectContractInF32<Family>(options(), seed(550));
+}
+
+// A kernel's limit of shared memory is the same for all threads.
+TEST_P(DeltaRuleCuda, ThreadsMayHaveDifferentSizes) {
+  LT2_SKIP_WITHOUT_CUDA();
+  std::vector<std::thread> threads;
+  for (const int64_t d : {16, 32, 64, 128}) {
+    threads.emplace_back([this, d] {
+      for (int repeat = 0; repeat < 5; ++repeat) {
+        ExpectContractAt<Family>({{1, 70, 1, 1, d, d}}, options(), seed(600));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_P(DeltaRuleCuda, ContractRejectsForgettingTheChunksOwnTokens) {

@@ -18,6 +18,7 @@
 namespace lt2::kernels::chunked {
 
 using bf16 = __nv_bfloat16;
+using cuda::AllowShared;
 
 constexpr int kChunk = 64;
 constexpr int kTile = 16;
@@ -300,14 +301,6 @@ __device__ __forceinline__ float Dot(const Share& a, const Share& b) {
   float sum = 0;
   for (int e = 0; e < 8; ++e) sum += a.x[e] * b.x[e];
   return sum;
-}
-
-// Sets a kernel's limit of dynamic shared memory.
-template <typename Kernel>
-absl::Status AllowShared(Kernel kernel, int bytes) {
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  return absl::OkStatus();
 }
 
 }  // namespace lt2::kernels::chunked

@@ -193,8 +193,7 @@ absl::Status LaunchDenseLoss(Context& ctx, const IndexerArgs& indexer,
   scores.data += score_array * slab.plane;
   LT2_RETURN_IF_ERROR(ScoreSlab(ctx, indexer, scores));
   const int bytes = TargetSharedBytes(params);
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      TargetKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(TargetKernel, bytes));
   const auto keys = static_cast<unsigned>(slab.stride / kSlabKeys);
   const auto tiles =
       static_cast<unsigned>(cuda::CeilDiv(slab.rows, kSlabQueries));

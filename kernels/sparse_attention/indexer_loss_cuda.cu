@@ -246,8 +246,7 @@ absl::Status LaunchLoss(Context& ctx, const IndexerArgs& indexer,
     return LaunchDenseLoss(ctx, indexer, params, slab);
   }
   const int bytes = SharedBytes(params);
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      LossKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(LossKernel, bytes));
   const dim3 grid(static_cast<unsigned>(slab.rows),
                   static_cast<unsigned>(slab.batch));
   LossKernel<<<grid, kThreads, bytes, cuda::StreamOf(ctx)>>>(params, slab);

@@ -232,12 +232,8 @@ absl::Status LaunchLossGrad(Context& ctx, const LossGradParams& params,
   const int query_bytes =
       ((kHeads + kKeys) * padded + kHeads * kKeys) * int{sizeof(Bf16)};
   const int key_bytes = (kKeys + kRows) * padded * int{sizeof(Bf16)};
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      LossQueryGradKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      query_bytes));
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      LossKeyGradKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      key_bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(LossQueryGradKernel, query_bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(LossKeyGradKernel, key_bytes));
   const auto rows = static_cast<unsigned>(slab.rows);
   const auto batch = static_cast<unsigned>(slab.batch);
   const auto heads = static_cast<unsigned>(cuda::CeilDiv(x.heads, kHeads));

@@ -209,8 +209,7 @@ absl::Status ScoreSlab(Context& ctx, const IndexerArgs& args,
         params, slab, cuda::Data<float>(args.q), cuda::Data<float>(args.k));
   } else {
     const int bytes = ScoreSharedBytes(params.dim);
-    LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-        ScoreKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    LT2_RETURN_IF_ERROR(cuda::AllowShared(ScoreKernel, bytes));
     const auto x = static_cast<unsigned>(slab.stride / kSlabKeys);
     ScoreKernel<<<dim3(x, y, z), kThreads, bytes, cuda::StreamOf(ctx)>>>(
         params, slab, cuda::Data<BFloat16>(args.q),

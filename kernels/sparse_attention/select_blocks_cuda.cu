@@ -207,9 +207,8 @@ absl::Status Select(Context& ctx, const SelectBlocksArgs& args,
     return InvalidArgument("choosing from ", capacity, " blocks needs ", bytes,
                            " bytes of shared memory on a GPU");
   }
-  LT2_CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
-      SelectBlocksKernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      static_cast<int>(bytes)));
+  LT2_RETURN_IF_ERROR(
+      cuda::AllowShared(SelectBlocksKernel<T>, static_cast<int>(bytes)));
   const ChoiceParams<T> params{z,
                                cuda::Data<Host>(args.q),
                                cuda::Data<Host>(args.kc),

@@ -243,9 +243,7 @@ template <int kGroups>
 absl::Status Launch(Context& ctx, const ListSizes& z,
                     const ForwardParams& params) {
   const int bytes = SharedBytes(z);
-  LT2_CUDA_RETURN_IF_ERROR(
-      cudaFuncSetAttribute(ListForwardKernel<kGroups>,
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(ListForwardKernel<kGroups>, bytes));
   const int64_t blocks =
       z.batch * z.queries * z.kv_heads * cuda::CeilDiv(z.group, kHeads);
   LT2_RETURN_IF_ERROR(CheckListSizes(z, blocks));

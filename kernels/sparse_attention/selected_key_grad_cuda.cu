@@ -287,9 +287,7 @@ template <int kRows>
 absl::Status Launch(Context& ctx, const ListSizes& z, int64_t blocks,
                     const KeyGradParams& params) {
   const int bytes = SharedBytes(z, kRows);
-  LT2_CUDA_RETURN_IF_ERROR(
-      cudaFuncSetAttribute(KeyGradKernel<kRows>,
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(KeyGradKernel<kRows>, bytes));
   KeyGradKernel<kRows>
       <<<static_cast<unsigned>(blocks), kThreads, bytes, cuda::StreamOf(ctx)>>>(
           params);

@@ -144,9 +144,7 @@ template <int kGroups>
 absl::Status Launch(Context& ctx, const ListSizes& z,
                     const QueryGradParams& params) {
   const int bytes = SharedBytes(z);
-  LT2_CUDA_RETURN_IF_ERROR(
-      cudaFuncSetAttribute(ListQueryGradKernel<kGroups>,
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  LT2_RETURN_IF_ERROR(cuda::AllowShared(ListQueryGradKernel<kGroups>, bytes));
   const int64_t blocks =
       z.batch * z.queries * z.kv_heads * cuda::CeilDiv(z.group, kHeads);
   LT2_RETURN_IF_ERROR(CheckListSizes(z, blocks));
