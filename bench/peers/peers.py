@@ -10,7 +10,7 @@ of --preset=paper, measured on the same machine just before. Then the same shape
     sdpa   PyTorch's scaled_dot_product_attention, its FlashAttention-2 and
            cuDNN backends, and FlashAttention-2 with a window
     fla    the Triton operators of flash-linear-attention
-    model  the same looped model in PyTorch, with fla's layers, compiled
+    model  the same looped model in PyTorch, with fla's layers, its blocks compiled
 
 as far as Python has torch and fla, and each peer is printed beside ours with
 the ratio ours / theirs. What is not there, or refuses, is a row that says why.
@@ -119,13 +119,17 @@ def failure(error):
 class Bench:
     """Times calls on the GPU, and writes rows."""
 
-    def __init__(self, torch, rows, clock, row_seconds):
+    def __init__(self, torch, rows, clock, row_seconds, only):
         self.torch = torch
+        self.only = only
         self.rows = rows
         self.clock = clock
         self.row_seconds = row_seconds
         properties = torch.cuda.get_device_properties(0)
         self.l2 = getattr(properties, "L2_cache_size", 50 << 20)
+
+    def mixers(self, *names):
+        return [n for n in names if not self.only or n in self.only]
 
     def sets(self, one_set_bytes):
         return max(2, min(16, 2 * self.l2 // max(1, one_set_bytes) + 1))
@@ -221,13 +225,15 @@ def sdpa(bench, shape):
     import torch.nn.functional as F
     from torch.nn.attention import SDPBackend, sdpa_kernel
     heads, dim = shape["n_heads"], shape["dim"] // shape["n_heads"]
+    backends = [("flash", SDPBackend.FLASH_ATTENTION),
+                ("cudnn", SDPBackend.CUDNN_ATTENTION)
+                ] if bench.mixers("full") else []
     for length in LENGTHS:
         def inputs(grad, length=length):
             t = tuple(uniform(torch, 1, heads, length, dim, grad=grad)
                       for _ in range(3))
             return t, 3 * t[0].numel() * 2
-        for name, backend in (("flash", SDPBackend.FLASH_ATTENTION),
-                              ("cudnn", SDPBackend.CUDNN_ATTENTION)):
+        for name, backend in backends:
             def forward(q, k, v, backend=backend):
                 with sdpa_kernel(backend):
                     return F.scaled_dot_product_attention(q, k, v,
@@ -245,8 +251,9 @@ def sdpa(bench, shape):
             return torch.ops.aten._flash_attention_forward(
                 q, k, v, None, None, length, length, 0.0, True, False,
                 window_size_left=window - 1, window_size_right=0)[0]
-        both_phases(bench, tokens_first, windowed, lambda t: t[0],
-                    peer="flash window", mixer="window", length=length)
+        if bench.mixers("window"):
+            both_phases(bench, tokens_first, windowed, lambda t: t[0],
+                        peer="flash window", mixer="window", length=length)
 
 
 def fla_operators(bench, models):
@@ -321,16 +328,18 @@ def fla_operators(bench, models):
                          window_size=window)
         return o[0] if isinstance(o, tuple) else o
 
-    for mixer, forward, per_channel, decay in (
-            ("gdn", gdn, False, True), ("deltanet", deltanet, False, False),
-            ("kda", kda, True, True)):
+    operators = {"gdn": (gdn, False, True), "deltanet": (deltanet, False, False),
+                 "kda": (kda, True, True)}
+    for mixer in bench.mixers(*operators):
+        forward, per_channel, decay = operators[mixer]
         for length in LENGTHS:
             both_phases(bench, delta(mixer, length, per_channel, decay),
                         forward, lambda t: t[2], peer="fla " + mixer,
                         mixer=mixer, length=length)
-    for length in LENGTHS:
-        both_phases(bench, nsa_inputs(length), nsa, lambda t: t[0],
-                    peer=nsa_name, mixer="nsa", length=length)
+    for mixer in bench.mixers("nsa"):
+        for length in LENGTHS:
+            both_phases(bench, nsa_inputs(length), nsa, lambda t: t[0],
+                        peer=nsa_name, mixer=mixer, length=length)
 
 
 def models_in_torch(bench, models):
@@ -338,7 +347,7 @@ def models_in_torch(bench, models):
     import torch._dynamo
     import torch.nn.functional as F
     from looped_torch import looped_model
-    for mixer in ("full", "gdn", "kda", "deltanet"):
+    for mixer in bench.mixers("full", "gdn", "kda", "deltanet"):
         config = {**DEFAULT, **models.get(mixer, {})}
         for length in LENGTHS[:2]:
             what = dict(mixer=mixer, length=length, loops=LOOPS,
@@ -351,24 +360,28 @@ def models_in_torch(bench, models):
                 model = model.to("cuda", torch.bfloat16)
                 ids = [torch.randint(0, config["vocab_size"], (1, length),
                                      device="cuda") for _ in range(4)]
-                return model, torch.compile(model), ids
+                # Each block alone, as PyTorch advises for repeated blocks:
+                # unrolled loops take minutes to compile.
+                for block in model.blocks:
+                    block.compile(dynamic=False)
+                return model, ids
 
             def prefill(build=build):
-                _, compiled, ids = build()
+                model, ids = build()
 
                 def call(i):
                     with torch.no_grad():
-                        compiled(ids[i % 4])
+                        model(ids[i % 4])
                 return call
 
             def train(build=build):
-                model, compiled, ids = build()
+                model, ids = build()
                 adam = torch.optim.AdamW(model.parameters(), lr=1e-7,
                                          fused=True)
 
                 def call(i):
                     adam.zero_grad()
-                    loss = F.cross_entropy(compiled(ids[i % 4]).flatten(0, 1),
+                    loss = F.cross_entropy(model(ids[i % 4]).flatten(0, 1),
                                            ids[(i + 1) % 4].flatten())
                     loss.backward()
                     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -430,6 +443,8 @@ def main():
     parser.add_argument("--time_limit", type=float, default=400)
     parser.add_argument("--row_seconds", type=float, default=0.2)
     parser.add_argument("--groups", default=",".join(GROUPS))
+    parser.add_argument("--mixers", default="",
+                        help="only peers of these, comma-separated")
     flags = parser.parse_args()
     groups = [g for g in flags.groups.split(",") if g]
     for group in groups:
@@ -461,7 +476,8 @@ def main():
                 versions.append("no %s (%s)" % (name, str(error)[:100]))
         notes.append(", ".join(versions) + ".")
         print(notes[0], flush=True)
-        bench = Bench(torch, rows, clock, flags.row_seconds)
+        bench = Bench(torch, rows, clock, flags.row_seconds,
+                      [m for m in flags.mixers.split(",") if m])
         torch.manual_seed(0)
         models = ours.get("models", {})
         for group, run in (
