@@ -106,3 +106,52 @@ def looped_model(torch, mixer, config, loops):
             return F.linear(self.norm(h), self.embedding.weight).float()
 
     return Looped
+
+
+def time_models(bench, shape_of, lengths, loops):
+    """Rows of prefill and of a training step of each mixer's model."""
+    torch = bench.torch
+    import torch._dynamo
+    import torch.nn.functional as F
+    for mixer in bench.mixers("full", "gdn", "kda", "deltanet"):
+        config = shape_of(mixer)
+        for length in lengths:
+            what = dict(mixer=mixer, length=length, loops=loops,
+                        peer="torch.compile")
+
+            def build(length=length, mixer=mixer, config=config):
+                torch._dynamo.reset()
+                torch.manual_seed(0)
+                model = looped_model(torch, mixer, config, loops)(length)
+                model = model.to("cuda", torch.bfloat16)
+                ids = [torch.randint(0, config["vocab_size"], (1, length),
+                                     device="cuda") for _ in range(4)]
+                # Each block alone, as PyTorch advises for repeated blocks:
+                # unrolled loops take minutes to compile.
+                for block in model.blocks:
+                    block.compile(dynamic=False)
+                return model, ids
+
+            def prefill(build=build):
+                model, ids = build()
+
+                def call(i):
+                    with torch.no_grad():
+                        model(ids[i % 4])
+                return call
+
+            def train(build=build):
+                model, ids = build()
+                adam = torch.optim.AdamW(model.parameters(), lr=1e-7,
+                                         fused=True)
+
+                def call(i):
+                    adam.zero_grad()
+                    loss = F.cross_entropy(model(ids[i % 4]).flatten(0, 1),
+                                           ids[(i + 1) % 4].flatten())
+                    loss.backward()
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    adam.step()
+                return call
+            bench.row(prefill, phase="prefill", **what)
+            bench.row(train, phase="train", **what)

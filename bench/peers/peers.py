@@ -34,6 +34,9 @@ import sys
 import time
 import warnings
 
+sys.dont_write_bytecode = True  # this folder may be the source tree
+from looped_torch import time_models  # noqa: E402
+
 GROUPS = ("sdpa", "fla", "model")
 # Of ours, if our program could not run: those of its preset.
 DEFAULT = {"dim": 2048, "n_heads": 16, "n_layers": 2, "vocab_size": 64,
@@ -342,55 +345,6 @@ def fla_operators(bench, models):
                         peer=nsa_name, mixer=mixer, length=length)
 
 
-def models_in_torch(bench, models):
-    torch = bench.torch
-    import torch._dynamo
-    import torch.nn.functional as F
-    from looped_torch import looped_model
-    for mixer in bench.mixers("full", "gdn", "kda", "deltanet"):
-        config = {**DEFAULT, **models.get(mixer, {})}
-        for length in LENGTHS[:2]:
-            what = dict(mixer=mixer, length=length, loops=LOOPS,
-                        peer="torch.compile")
-
-            def build(length=length, mixer=mixer, config=config):
-                torch._dynamo.reset()
-                torch.manual_seed(0)
-                model = looped_model(torch, mixer, config, LOOPS)(length)
-                model = model.to("cuda", torch.bfloat16)
-                ids = [torch.randint(0, config["vocab_size"], (1, length),
-                                     device="cuda") for _ in range(4)]
-                # Each block alone, as PyTorch advises for repeated blocks:
-                # unrolled loops take minutes to compile.
-                for block in model.blocks:
-                    block.compile(dynamic=False)
-                return model, ids
-
-            def prefill(build=build):
-                model, ids = build()
-
-                def call(i):
-                    with torch.no_grad():
-                        model(ids[i % 4])
-                return call
-
-            def train(build=build):
-                model, ids = build()
-                adam = torch.optim.AdamW(model.parameters(), lr=1e-7,
-                                         fused=True)
-
-                def call(i):
-                    adam.zero_grad()
-                    loss = F.cross_entropy(model(ids[i % 4]).flatten(0, 1),
-                                           ids[(i + 1) % 4].flatten())
-                    loss.backward()
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                    adam.step()
-                return call
-            bench.row(prefill, phase="prefill", **what)
-            bench.row(train, phase="train", **what)
-
-
 def table(ours, rows, notes):
     """Markdown: each peer beside ours."""
     mine = {}
@@ -484,7 +438,9 @@ def main():
                 ("sdpa", lambda: sdpa(bench, {**DEFAULT,
                                               **models.get("full", {})})),
                 ("fla", lambda: fla_operators(bench, models)),
-                ("model", lambda: models_in_torch(bench, models))):
+                ("model", lambda: time_models(
+                    bench, lambda m: {**DEFAULT, **models.get(m, {})},
+                    LENGTHS[:2], LOOPS))):
             if group not in groups:
                 continue
             try:

@@ -4,7 +4,7 @@
 //                   would have written the continuation
 //   Rolling         ln p of every token of a text, the model's state carried
 //                   through it ("streaming")
-//   GenerateUntil   greedy text after a context, up to a stop string
+//   GenerateUntil   greedy texts after contexts, up to a stop string
 //
 // Texts become ids with the model's own tokenizer, by Encode; encoding.h cuts
 // them into requests. Implementations: LoopedLanguageModel (a checkpoint),
@@ -57,10 +57,11 @@ class LanguageModel {
   virtual absl::StatusOr<std::vector<float>> Rolling(
       absl::Span<const int32_t> ids) = 0;
 
-  // At most `max_tokens` tokens; context + max_tokens <= max_length().
-  virtual absl::StatusOr<Generation> GenerateUntil(
-      absl::Span<const int32_t> context, const std::vector<std::string>& stop,
-      int64_t max_tokens) = 0;
+  // One text for each context, of at most `max_tokens` tokens;
+  // context + max_tokens <= max_length().
+  virtual absl::StatusOr<std::vector<Generation>> GenerateUntil(
+      absl::Span<const std::vector<int32_t>> contexts,
+      const std::vector<std::string>& stop, int64_t max_tokens) = 0;
 
   // Tokens that the model reads at once.
   virtual int64_t max_length() const = 0;

@@ -4,13 +4,15 @@
 #include <map>
 
 #include "kernels/cross_entropy/cross_entropy.h"
-#include "model/generation/generator.h"
 #include "model/looped/scoring.h"
 
 namespace lt2::evals {
 namespace {
 
 using model::DecodeState;
+
+// See the header.
+constexpr int64_t kPromptGrain = 64;
 
 // Vocabularies of models are rounded up, to a multiple of 1024 at most.
 constexpr int64_t kMostPadding = 1024;
@@ -66,11 +68,19 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
   lm->prefix_token_ =
       tokenizer.begin_of_text().value_or(tokenizer.end_of_text().value_or(0));
   if (lm->prefix_token_ >= vocab) lm->prefix_token_ = 0;
+  model::GeneratorOptions& generator = lm->generator_;
+  generator.batch = options.rows;
+  generator.capacity = options.max_length;
+  generator.loops = options.loops;
+  generator.chunk = options.chunk;
+  generator.prompt_grain = lm->in_pieces_ ? kPromptGrain : 1;
+  LT2_ASSIGN_OR_RETURN(generator.batch, BatchThatFits(model, generator));
   lm->digest_ = absl::StrCat(
       model_digest, " tokenizer ", tokenizer.digest(), " loops ",
       options.loops > 0 ? options.loops : model.default_loops(), " ",
       Name(model.activation()), "@", Name(model.ctx().device()), " ",
-      model.ctx().info().name, " rows ", options.rows, " chunk ", options.chunk,
+      model.ctx().info().name, " rows ", options.rows, " texts ",
+      generator.batch, " chunk ", options.chunk,
       options.share_context ? " shared" : " whole");
   return lm;
 }
@@ -282,48 +292,77 @@ absl::StatusOr<std::vector<float>> LoopedLanguageModel::Rolling(
   return logprobs;
 }
 
-absl::StatusOr<Generation> LoopedLanguageModel::GenerateUntil(
-    absl::Span<const int32_t> context, const std::vector<std::string>& stop,
-    int64_t max_tokens) {
-  const auto n = static_cast<int64_t>(context.size());
-  if (n < 1 || max_tokens < 1 || n + max_tokens > options_.max_length) {
-    return InvalidArgument(
-        "generation of ", max_tokens, " tokens after ", n,
-        " does not fit into --max_length=", options_.max_length);
+absl::StatusOr<std::vector<Generation>> LoopedLanguageModel::GenerateUntil(
+    absl::Span<const std::vector<int32_t>> contexts,
+    const std::vector<std::string>& stop, int64_t max_tokens) {
+  std::map<int64_t, std::vector<size_t>> by_chunks;
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    const auto n = static_cast<int64_t>(contexts[i].size());
+    if (n < 1 || max_tokens < 1 || n + max_tokens > options_.max_length) {
+      return InvalidArgument(
+          "generation of ", max_tokens, " tokens after ", n,
+          " does not fit into --max_length=", options_.max_length);
+    }
+    by_chunks[(n - 1) / generator_.prompt_grain].push_back(i);
   }
-  model::GeneratorOptions options;
-  options.capacity = n + max_tokens;
-  options.loops = options_.loops;
-  options.chunk = options_.chunk;
+  std::vector<Generation> generations(contexts.size());
+  for (const auto& [chunks, members] : by_chunks) {
+    const auto all = absl::MakeSpan(members);
+    for (size_t begin = 0; begin < all.size(); begin += generator_.batch) {
+      LT2_RETURN_IF_ERROR(GenerateBlock(contexts,
+                                        all.subspan(begin, generator_.batch),
+                                        stop, max_tokens, &generations));
+    }
+  }
+  return generations;
+}
+
+absl::Status LoopedLanguageModel::GenerateBlock(
+    absl::Span<const std::vector<int32_t>> contexts,
+    absl::Span<const size_t> which, const std::vector<std::string>& stop,
+    int64_t max_tokens, std::vector<Generation>* generations) {
+  // Missing rows repeat the first, and end with their first token.
+  std::vector<std::vector<int32_t>> prompts(generator_.batch,
+                                            contexts[which[0]]);
+  size_t longest = 0;
+  for (size_t r = 0; r < which.size(); ++r) {
+    prompts[r] = contexts[which[r]];
+    longest = std::max(longest, prompts[r].size());
+  }
+  model::GeneratorOptions options = generator_;
+  options.capacity = static_cast<int64_t>(longest) + max_tokens;
   LT2_ASSIGN_OR_RETURN(auto generator,
                        model::Generator::Create(model_, options));
-  LT2_RETURN_IF_ERROR(generator->Append(
-      {std::vector<int32_t>(context.begin(), context.end())}));
-  Generation generation;
+  LT2_RETURN_IF_ERROR(generator->Append(prompts));
   model::GenerateOptions how;
   how.sampling.temperature = 0;
   how.max_tokens = max_tokens;
   if (tokenizer_.end_of_text()) how.stop_ids = {*tokenizer_.end_of_text()};
-  how.on_token = [&](int64_t, int32_t id) {
+  how.on_token = [&](int64_t row, int32_t id) {
+    if (row >= static_cast<int64_t>(which.size())) return false;
+    Generation& generation = (*generations)[which[row]];
     generation.ids.push_back(id);
     generation.text = Decode(generation.ids);
     return !CutAtStop(stop, &generation.text);
   };
   LT2_ASSIGN_OR_RETURN(const model::Generated generated,
                        generator->Generate(how));
-  tokens_computed_ += generator->position();
-  switch (generated.rows[0].reason) {
-    case model::FinishReason::kMaxTokens:
-      generation.reason = "length";
-      break;
-    case model::FinishReason::kStopId:
-      generation.reason = "end_of_text";
-      break;
-    case model::FinishReason::kCallback:
-      generation.reason = "stop";
-      break;
+  tokens_computed_ += generator->position() * generator_.batch;
+  for (size_t r = 0; r < which.size(); ++r) {
+    std::string& reason = (*generations)[which[r]].reason;
+    switch (generated.rows[r].reason) {
+      case model::FinishReason::kMaxTokens:
+        reason = "length";
+        break;
+      case model::FinishReason::kStopId:
+        reason = "end_of_text";
+        break;
+      case model::FinishReason::kCallback:
+        reason = "stop";
+        break;
+    }
   }
-  return generation;
+  return absl::OkStatus();
 }
 
 }  // namespace lt2::evals

@@ -21,7 +21,11 @@
 // On a GPU, which small blocks leave idle, many rows and `whole` alone are
 // faster: a context is computed again for each choice, 64 of them at once.
 //
-// Texts are written by model/generation, one at a time.
+// Texts are written by model/generation, in blocks of `rows` sequences, fewer
+// if the states of that many of max_length take more than half of the memory.
+// A prompt is read in chunks up to the last multiple of 64 before its end, the
+// rest token by token with the text: prompts with the same multiple share a
+// block, and none's bits depend on which.
 //
 // A right-padded token is never seen by those before it (all mixers are
 // causal), and states of blocks are thrown away after them.
@@ -37,6 +41,7 @@
 #include <vector>
 
 #include "evals/lm/language_model.h"
+#include "model/generation/generator.h"
 #include "model/looped/looped_model.h"
 #include "tasks/tokenizer/tokenizer.h"
 
@@ -63,9 +68,9 @@ class LoopedLanguageModel : public LanguageModel {
       absl::Span<const Request> requests) override;
   absl::StatusOr<std::vector<float>> Rolling(
       absl::Span<const int32_t> ids) override;
-  absl::StatusOr<Generation> GenerateUntil(absl::Span<const int32_t> context,
-                                           const std::vector<std::string>& stop,
-                                           int64_t max_tokens) override;
+  absl::StatusOr<std::vector<Generation>> GenerateUntil(
+      absl::Span<const std::vector<int32_t>> contexts,
+      const std::vector<std::string>& stop, int64_t max_tokens) override;
   int64_t max_length() const override { return options_.max_length; }
   std::string digest() const override { return digest_; }
   std::vector<int32_t> Encode(absl::string_view text) const override;
@@ -99,6 +104,12 @@ class LoopedLanguageModel : public LanguageModel {
   int64_t Chunk(int64_t n) const { return in_pieces_ ? options_.chunk : n; }
   absl::StatusOr<std::unique_ptr<model::DecodeState>> Branch(
       const model::DecodeState& state, int64_t capacity);
+  // Texts after contexts `which`, which share a block.
+  absl::Status GenerateBlock(absl::Span<const std::vector<int32_t>> contexts,
+                             absl::Span<const size_t> which,
+                             const std::vector<std::string>& stop,
+                             int64_t max_tokens,
+                             std::vector<Generation>* generations);
 
   model::LoopedModel& model_;
   const tasks::Tokenizer& tokenizer_;
@@ -107,6 +118,7 @@ class LoopedLanguageModel : public LanguageModel {
   bool in_pieces_ = true;
   std::string digest_;
   int32_t prefix_token_ = 0;
+  model::GeneratorOptions generator_;
   int64_t tokens_computed_ = 0;
 };
 

@@ -58,6 +58,19 @@ TEST(LoopedLanguageModelCuda, BitsDoNotDependOnBatchOrOrder) {
         end = begin;
       }
     }
+    // Texts as well: alone, and in company.
+    std::vector<std::vector<int32_t>> contexts;
+    for (int i = 0; i < 16; ++i) {
+      contexts.push_back(Ids(300 + i, 1 + i * 43 % 130));
+    }
+    const auto texts = (*lm)->GenerateUntil(contexts, {"e"}, 12);
+    ASSERT_TRUE(texts.ok()) << texts.status();
+    for (size_t i = 0; i < contexts.size(); ++i) {
+      const auto alone = (*lm)->GenerateUntil({contexts[i]}, {"e"}, 12);
+      ASSERT_TRUE(alone.ok()) << alone.status();
+      EXPECT_EQ(alone->front().ids, (*texts)[i].ids) << i;
+      EXPECT_EQ(alone->front().reason, (*texts)[i].reason) << i;
+    }
   }
 }
 

@@ -150,8 +150,9 @@ TEST(LoopedLanguageModel, IsGreedyIfGreedyGenerationWritesIt) {
   for (const char* name : {"full", "gdn"}) {
     Subject subject(Model(name));
     const std::vector<int32_t> context = Ids(5, 20);
-    auto generation = subject.lm->GenerateUntil(context, {}, 6);
-    ASSERT_TRUE(generation.ok()) << generation.status();
+    const auto generations = subject.lm->GenerateUntil({context}, {}, 6);
+    ASSERT_TRUE(generations.ok()) << generations.status();
+    const Generation* generation = &generations->front();
     ASSERT_EQ(generation->ids.size(), 6u);
     EXPECT_EQ(generation->reason, "length");
     std::vector<int32_t> before = context;
@@ -167,10 +168,35 @@ TEST(LoopedLanguageModel, IsGreedyIfGreedyGenerationWritesIt) {
     // Stops before a stop string.
     const std::string text = subject.lm->Decode(generation->ids);
     const auto stopped =
-        subject.lm->GenerateUntil(context, {text.substr(2, 2)}, 6);
+        subject.lm->GenerateUntil({context}, {text.substr(2, 2)}, 6);
     ASSERT_TRUE(stopped.ok()) << stopped.status();
-    EXPECT_EQ(stopped->reason, "stop");
-    EXPECT_EQ(stopped->text, text.substr(0, text.find(text.substr(2, 2))));
+    EXPECT_EQ(stopped->front().reason, "stop");
+    EXPECT_EQ(stopped->front().text,
+              text.substr(0, text.find(text.substr(2, 2))));
+  }
+}
+
+TEST(LoopedLanguageModel, TextsDoNotDependOnTheirCompany) {
+  for (const char* name : {"full", "gdn"}) {
+    Subject subject(Model(name));
+    // Several blocks of several shapes: 1 to 130 tokens.
+    std::vector<std::vector<int32_t>> contexts;
+    for (int i = 0; i < 16; ++i)
+      contexts.push_back(Ids(20 + i, 1 + i * 43 % 130));
+    const auto all = subject.lm->GenerateUntil(contexts, {"e"}, 9);
+    ASSERT_TRUE(all.ok()) << all.status();
+    for (size_t batch : {1, 3}) {
+      for (size_t begin = 0; begin < contexts.size(); begin += batch) {
+        const auto some = subject.lm->GenerateUntil(
+            absl::MakeSpan(contexts).subspan(begin, batch), {"e"}, 9);
+        ASSERT_TRUE(some.ok()) << some.status();
+        for (size_t i = 0; i < some->size(); ++i) {
+          EXPECT_EQ((*some)[i].ids, (*all)[begin + i].ids) << begin + i;
+          EXPECT_EQ((*some)[i].text, (*all)[begin + i].text);
+          EXPECT_EQ((*some)[i].reason, (*all)[begin + i].reason);
+        }
+      }
+    }
   }
 }
 
@@ -202,9 +228,9 @@ TEST(LoopedLanguageModel, ModelsThatShareACacheReadInOnePiece) {
   const auto logprobs = a.lm->Rolling(Ids(3, 40));
   ASSERT_TRUE(logprobs.ok()) << logprobs.status();
   EXPECT_EQ(logprobs->size(), 39u);
-  const auto generation = a.lm->GenerateUntil(Ids(3, 40), {}, 3);
-  ASSERT_TRUE(generation.ok()) << generation.status();
-  EXPECT_EQ(generation->ids.size(), 3u);
+  const auto generations = a.lm->GenerateUntil({Ids(3, 40)}, {}, 3);
+  ASSERT_TRUE(generations.ok()) << generations.status();
+  EXPECT_EQ(generations->front().ids.size(), 3u);
 }
 
 TEST(LoopedLanguageModel, WhatDoesNotFitIsAnErrorThatNamesTheFlag) {
@@ -217,8 +243,8 @@ TEST(LoopedLanguageModel, WhatDoesNotFitIsAnErrorThatNamesTheFlag) {
       << over.status();
   EXPECT_FALSE(subject.lm->Loglikelihood({{{}, Ids(2, 6)}}).ok());
   EXPECT_FALSE(subject.lm->Loglikelihood({{Ids(2, 6), {}}}).ok());
-  EXPECT_FALSE(subject.lm->GenerateUntil(Ids(1, 6), {}, 5).ok());
-  EXPECT_FALSE(subject.lm->GenerateUntil({}, {}, 5).ok());
+  EXPECT_FALSE(subject.lm->GenerateUntil({Ids(1, 6)}, {}, 5).ok());
+  EXPECT_FALSE(subject.lm->GenerateUntil({Ids(1, 5), {}}, {}, 5).ok());
 }
 
 TEST(LoopedLanguageModel, AnotherVocabularyIsAnErrorThatSaysWhatToDo) {

@@ -48,22 +48,26 @@ absl::StatusOr<std::vector<float>> MockLanguageModel::Rolling(
   return logprobs;
 }
 
-absl::StatusOr<Generation> MockLanguageModel::GenerateUntil(
-    absl::Span<const int32_t> context, const std::vector<std::string>& stop,
-    int64_t max_tokens) {
-  if (before_answer) before_answer();
-  ++answered;
-  Generation generation;
-  std::string text = answer(Decode(context));
-  generation.reason = "end_of_text";
-  if (static_cast<int64_t>(text.size()) > max_tokens) {
-    text.resize(max_tokens);
-    generation.reason = "length";
+absl::StatusOr<std::vector<Generation>> MockLanguageModel::GenerateUntil(
+    absl::Span<const std::vector<int32_t>> contexts,
+    const std::vector<std::string>& stop, int64_t max_tokens) {
+  std::vector<Generation> generations;
+  for (const std::vector<int32_t>& context : contexts) {
+    if (before_answer) before_answer();
+    ++answered;
+    Generation generation;
+    std::string text = answer(Decode(context));
+    generation.reason = "end_of_text";
+    if (static_cast<int64_t>(text.size()) > max_tokens) {
+      text.resize(max_tokens);
+      generation.reason = "length";
+    }
+    generation.ids = Encode(text);
+    if (CutAtStop(stop, &text)) generation.reason = "stop";
+    generation.text = text;
+    generations.push_back(std::move(generation));
   }
-  generation.ids = Encode(text);
-  if (CutAtStop(stop, &text)) generation.reason = "stop";
-  generation.text = text;
-  return generation;
+  return generations;
 }
 
 std::vector<int32_t> MockLanguageModel::Encode(absl::string_view text) const {

@@ -32,9 +32,9 @@ class MockLanguageModel : public LanguageModel {
       absl::Span<const Request> requests) override;
   absl::StatusOr<std::vector<float>> Rolling(
       absl::Span<const int32_t> ids) override;
-  absl::StatusOr<Generation> GenerateUntil(absl::Span<const int32_t> context,
-                                           const std::vector<std::string>& stop,
-                                           int64_t max_tokens) override;
+  absl::StatusOr<std::vector<Generation>> GenerateUntil(
+      absl::Span<const std::vector<int32_t>> contexts,
+      const std::vector<std::string>& stop, int64_t max_tokens) override;
   int64_t max_length() const override { return max_length_; }
   std::string digest() const override { return digest_; }
   std::vector<int32_t> Encode(absl::string_view text) const override;

@@ -61,24 +61,32 @@ absl::StatusOr<GeneratorMemory> MemoryOf(const LoopedModel& model,
            model.activation()));
   GeneratorMemory memory;
   memory.state_bytes = cost.state_bytes * options.batch;
-  constexpr int64_t kMostLogits = int64_t{256} << 20;
-  const int64_t most = kMostLogits / 4 / vocab / options.batch;
-  memory.chunk =
-      std::min({options.chunk, options.capacity, std::max<int64_t>(most, 16)});
-  if (SharesCaches(model)) memory.chunk = options.capacity;
-  memory.logits_bytes = 4 * vocab * options.batch * memory.chunk;
+  memory.logits_bytes = 4 * vocab * options.batch;
   return memory;
+}
+
+absl::StatusOr<int64_t> BatchThatFits(const LoopedModel& model,
+                                      GeneratorOptions options) {
+  const int64_t most = MemoryLimit(model.ctx()) / 2;
+  for (; options.batch > 1; options.batch /= 2) {
+    LT2_ASSIGN_OR_RETURN(const GeneratorMemory memory,
+                         MemoryOf(model, options));
+    if (memory.state_bytes + memory.logits_bytes <= most) break;
+  }
+  return options.batch;
 }
 
 absl::StatusOr<std::unique_ptr<Generator>> Generator::Create(
     LoopedModel& model, const GeneratorOptions& options) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
   if (options.batch < 1 || options.batch > 65535 || options.capacity < 1 ||
-      options.capacity > kMost || options.chunk < 1 || options.loops < 0) {
+      options.capacity > kMost || options.chunk < 1 ||
+      options.prompt_grain < 1 || options.loops < 0) {
     return InvalidArgument(
         "generation needs batch in [1, 65535], capacity in [1, ", kMost,
-        "], chunk >= 1 and loops >= 0, got ", options.batch, ", ",
-        options.capacity, ", ", options.chunk, ", ", options.loops);
+        "], chunk and prompt_grain >= 1 and loops >= 0, got ", options.batch,
+        ", ", options.capacity, ", ", options.chunk, ", ", options.prompt_grain,
+        ", ", options.loops);
   }
   if (!options.streams.empty() &&
       static_cast<int64_t>(options.streams.size()) != options.batch) {
@@ -97,13 +105,11 @@ absl::StatusOr<std::unique_ptr<Generator>> Generator::Create(
   if (wanted > limit || used > limit - wanted) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the states of ", options.batch, " sequences of ", options.capacity,
-        " tokens take ", memory.state_bytes, " bytes and the logits of ",
-        memory.chunk, " tokens of each ", memory.logits_bytes, ", with ", used,
-        " in use already; the limit is ", limit,
-        ". Ask for fewer tokens or sequences"));
+        " tokens take ", memory.state_bytes, " bytes and their logits ",
+        memory.logits_bytes, ", with ", used, " in use already; the limit is ",
+        limit, ". Ask for fewer tokens or sequences"));
   }
   auto generator = std::unique_ptr<Generator>(new Generator(model, options));
-  generator->chunk_ = memory.chunk;
   generator->tokens_.resize(options.batch);
   LT2_ASSIGN_OR_RETURN(generator->state_,
                        DecodeState::Create(model, options.batch,
@@ -178,14 +184,17 @@ absl::Status Generator::Prefill() {
   LT2_RETURN_IF_ERROR(Check(0));
   size_t shortest = tokens_[0].size();
   for (const auto& row : tokens_) shortest = std::min(shortest, row.size());
-  const int64_t end = static_cast<int64_t>(shortest) - 1;
+  const int64_t before = static_cast<int64_t>(shortest) - 1;
+  const int64_t end = before - before % options_.prompt_grain;
   while (position() < end) {
-    const int64_t most = SharesCaches(model_) && position() > 0 ? 1 : chunk_;
+    int64_t most = options_.chunk;
+    if (SharesCaches(model_)) most = position() > 0 ? 1 : end;
     LT2_ASSIGN_OR_RETURN(const Tensor ids,
                          Input(std::min(most, end - position())));
     Tape tape(model_.ctx(), Tape::kInference);
     ForwardOptions options;
     options.state = state_.get();
+    options.head = false;
     model_.Logits(tape, ids, options);
     LT2_RETURN_IF_ERROR(tape.status());
   }

@@ -10,7 +10,7 @@
 // the first position() of them, the same number for all rows, always at least
 // one less than there are. Generate
 //   1. takes in, in chunks, what every row has, up to the last token but one of
-//      the shortest row;
+//      the shortest row, or to the last multiple of prompt_grain before it;
 //   2. takes in one token of each row at a time. A row whose next token is not
 //      known draws it from the logits of this step; one whose prompt is longer
 //      reads on. A row that has ended is fed its last token for the company.
@@ -21,7 +21,9 @@
 // of the row) (kernels/sampling): with the stream its number in a file, a
 // prompt's text does not depend on the batch it is in beyond roundings, which
 // do depend on the number of rows and on where chunks end. With these the same,
-// a row's bits do not depend on the other rows' tokens.
+// a row's bits do not depend on the other rows' tokens. Chunks end with the
+// shortest row: rows whose lengths less one have the same multiple of
+// prompt_grain in them have the same chunks in any company.
 //
 // More tokens may be appended and generated afterwards (a conversation), and
 // what the state holds may be saved and loaded (snapshot.h): the same bits as
@@ -31,9 +33,9 @@
 // Decoding steps are CUDA graphs on a GPU (model/looped/decode_graph.h).
 //
 // Cost: model/looped/accounting.h. Memory beside the weights: the states for
-// `capacity` tokens, and the logits of a chunk, f32 [batch, chunk, vocab]. A
-// request for more than there is, or than the model was made for, is refused
-// before anything is computed.
+// `capacity` tokens, and the logits of a step, f32 [batch, vocab]. A request
+// for more than there is, or than the model was made for, is refused before
+// anything is computed.
 
 #ifndef LT2_MODEL_GENERATION_GENERATOR_H_
 #define LT2_MODEL_GENERATION_GENERATOR_H_
@@ -64,9 +66,9 @@ struct GeneratorOptions {
   int64_t batch = 1;
   // Most tokens of a row, prompt and generated ones.
   int64_t capacity = 4096;
-  int64_t loops = 0;  // 0: the model's loop_count
-  // Most tokens of a chunk; less where its logits would take over 256 MiB.
-  int64_t chunk = 512;
+  int64_t loops = 0;         // 0: the model's loop_count
+  int64_t chunk = 512;       // most tokens of a prompt at a time
+  int64_t prompt_grain = 1;  // see above
   // Most tokens that the model was made for; 0: no limit.
   int64_t max_positions = 0;
   // The random stream of each row; empty: its number.
@@ -109,11 +111,15 @@ struct Generated {
 // Bytes by formula, for refusing and for telling.
 struct GeneratorMemory {
   int64_t state_bytes = 0;   // at full capacity
-  int64_t logits_bytes = 0;  // of a chunk
-  int64_t chunk = 0;
+  int64_t logits_bytes = 0;  // of a step
 };
 absl::StatusOr<GeneratorMemory> MemoryOf(const LoopedModel& model,
                                          const GeneratorOptions& options);
+
+// The largest batch whose memory is at most half of what the model's context
+// may hold, of options.batch halved any number of times; at least 1.
+absl::StatusOr<int64_t> BatchThatFits(const LoopedModel& model,
+                                      GeneratorOptions options);
 
 class Generator {
  public:
@@ -154,7 +160,6 @@ class Generator {
 
   LoopedModel& model_;
   GeneratorOptions options_;
-  int64_t chunk_ = 0;
   std::unique_ptr<DecodeState> state_;
   std::unique_ptr<DecodeGraph> decoder_;
   std::vector<std::vector<int32_t>> tokens_;

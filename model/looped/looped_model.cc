@@ -311,6 +311,7 @@ Var LoopedModel::Pass(Tape& tape, const Tensor& ids,
     if (observer && tape.ok()) observer(loop + 1, -1, "h", h);
     if (leaves) states.push_back(h);
   }
+  if (!options.head) return Var();
   return Head(tape, leaves && tape.ok() ? Leave(tape, states, options) : h);
 }
 
@@ -370,10 +371,11 @@ Var LoopedModel::MeanOfPasses(Tape& tape, const Tensor& ids,
   for (int64_t pass = 0; pass < passes; ++pass) {
     const Var logits = Pass(tape, ids, options, pass);
     if (!tape.ok()) return Var();
+    if (!options.head) continue;
     const absl::Status added = add(logits.value());
     if (!added.ok()) return tape.Fail(added);
   }
-  return tape.Constant(mean);
+  return options.head ? tape.Constant(mean) : Var();
 }
 
 }  // namespace lt2::model

@@ -58,6 +58,9 @@ struct ForwardOptions {
   uint64_t step = 0;
   Recompute recompute = Recompute::kNothing;
   DecodeState* state = nullptr;  // inference only
+  // False: Logits fills the state and returns an undefined Var. What a prompt's
+  // tokens but the last would be followed by is of no use.
+  bool head = true;
   // Instead of the configuration's exit_rule and exit_threshold.
   absl::optional<ModelConfig::ExitRule> exit_rule;
   absl::optional<double> exit_threshold;
