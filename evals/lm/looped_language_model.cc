@@ -47,13 +47,12 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
                             const tasks::Tokenizer& tokenizer,
                             const std::string& model_digest,
                             const LoopedLmOptions& options) {
-  if (options.max_length < 1 || options.rows < 1 || options.chunk < 1 ||
-      options.loops < 0) {
+  if (options.max_length < 1 || options.rows < 1 || options.text_rows < 1 ||
+      options.chunk < 1 || options.loops < 0) {
     return InvalidArgument(
-        "max_length, rows, chunk must be >= 1, loops >= 0; "
-        "got ",
-        options.max_length, ", ", options.rows, ", ", options.chunk, ", ",
-        options.loops);
+        "max_length, rows, text_rows, chunk must be >= 1, loops >= 0; got ",
+        options.max_length, ", ", options.rows, ", ", options.text_rows, ", ",
+        options.chunk, ", ", options.loops);
   }
   const int64_t vocab = model.config().vocab_size;
   LT2_RETURN_IF_ERROR(CheckVocabulary(tokenizer, vocab));
@@ -69,7 +68,7 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
       tokenizer.begin_of_text().value_or(tokenizer.end_of_text().value_or(0));
   if (lm->prefix_token_ >= vocab) lm->prefix_token_ = 0;
   model::GeneratorOptions& generator = lm->generator_;
-  generator.batch = options.rows;
+  generator.batch = options.text_rows;
   generator.capacity = options.max_length;
   generator.loops = options.loops;
   generator.chunk = options.chunk;

@@ -21,11 +21,11 @@
 // On a GPU, which small blocks leave idle, many rows and `whole` alone are
 // faster: a context is computed again for each choice, 64 of them at once.
 //
-// Texts are written by model/generation, in blocks of `rows` sequences, fewer
-// if the states of that many of max_length take more than half of the memory.
-// A prompt is read in chunks up to the last multiple of 64 before its end, the
-// rest token by token with the text: prompts with the same multiple share a
-// block, and none's bits depend on which.
+// Texts are written by model/generation, in blocks of `text_rows` sequences
+// (one is best on a CPU), fewer if the states of that many of max_length take
+// more than half of the memory. A prompt is read in chunks up to the last
+// multiple of 64 before its end, the rest token by token with the text: prompts
+// with the same multiple share a block, and none's bits depend on which.
 //
 // A right-padded token is never seen by those before it (all mixers are
 // causal), and states of blocks are thrown away after them.
@@ -51,6 +51,7 @@ struct LoopedLmOptions {
   int64_t max_length = 2048;
   int64_t loops = 0;          // 0: the model's own
   int64_t rows = 4;           // of a block
+  int64_t text_rows = 1;      // of a block of texts
   int64_t chunk = 256;        // tokens of a context at a time
   bool share_context = true;  // false: everything as `whole`
 };

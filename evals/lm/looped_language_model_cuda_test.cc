@@ -38,6 +38,7 @@ TEST(LoopedLanguageModelCuda, BitsDoNotDependOnBatchOrOrder) {
     LoopedLmOptions options;
     options.max_length = 200;
     options.chunk = 64;
+    options.text_rows = 4;
     auto lm = LoopedLanguageModel::Create(*model, **tokenizer, "m", options);
     ASSERT_TRUE(lm.ok()) << lm.status();
     const auto all = (*lm)->Loglikelihood(requests);

@@ -177,8 +177,10 @@ TEST(LoopedLanguageModel, IsGreedyIfGreedyGenerationWritesIt) {
 }
 
 TEST(LoopedLanguageModel, TextsDoNotDependOnTheirCompany) {
+  LoopedLmOptions options;
+  options.text_rows = 4;
   for (const char* name : {"full", "gdn"}) {
-    Subject subject(Model(name));
+    Subject subject(Model(name), options);
     // Several blocks of several shapes: 1 to 130 tokens.
     std::vector<std::vector<int32_t>> contexts;
     for (int i = 0; i < 16; ++i)

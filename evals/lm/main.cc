@@ -211,6 +211,7 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
   lm.loops = absl::GetFlag(FLAGS_loops);
   lm.rows = absl::GetFlag(FLAGS_rows);
   if (lm.rows == 0) lm.rows = device == "cuda" ? 64 : 4;
+  if (device == "cuda") lm.text_rows = lm.rows;
   lm.share_context =
       absl::GetFlag(FLAGS_share_context).value_or(device == "cpu");
   if (options.batch == 0) options.batch = 16 * lm.rows;
