@@ -33,6 +33,23 @@ TEST(MedianFigure, HasAPanelForEachWriteStrength) {
   using Points = std::vector<std::pair<double, double>>;
   EXPECT_EQ(figure.panels[0].series[0].points, (Points{{1, 3}, {4, 4}}));
   EXPECT_EQ(figure.panels[1].series[0].points, (Points{{4, 5.5}}));
+  EXPECT_LT(figure.panels[2].x.max, 8);  // nothing is known of T = 8
+  EXPECT_GT(figure.panels[2].y.max, 5.5);
+}
+
+TEST(MedianFigure, SeriesOfEqualStagesStandSideBySide) {
+  Results results;
+  results.column_name = "T";
+  results.runs = {Outcome("dsa", "-", 2, 1, 1), Outcome("full", "-", 2, 1, 1),
+                  Outcome("nsa", "-", 2, 1, 1)};
+  const Figure figure = MedianFigure(results);
+  const auto x = [&](int i) {
+    return figure.panels[0].series[i].points[0].first;
+  };
+  EXPECT_LT(x(0), x(1));
+  EXPECT_EQ(x(1), 2);
+  EXPECT_LT(x(1), x(2));
+  EXPECT_LT(x(2), 2 * 1.13);
 }
 
 TEST(MedianFigure, AnAxisIsTheXOfAPanelForEachColumn) {

@@ -21,12 +21,19 @@ struct Series {
   bool line_only = false;  // no markers: theory, and series of many points
 };
 
+// Of an axis; empty = chosen by gnuplot.
+struct Range {
+  double min = 0, max = 0;
+};
+
 struct Panel {
   std::string title, x_label, y_label;
   bool log_y = false;
   std::vector<Series> series;
   double x_step = 0;   // between marks; 0 = chosen by gnuplot
   bool log_x = false;  // of base 2
+  double y_step = 0;   // as x_step
+  Range x, y;
 };
 
 struct Figure {
