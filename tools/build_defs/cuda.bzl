@@ -17,6 +17,10 @@ _NVCC_FLAGS = [
     "--expt-relaxed-constexpr",
     "-lineinfo",
     "--Werror=all-warnings",
+    # Names of nvcc's temporary files are made of process numbers, which start
+    # anew in every sandbox, while /tmp is one for all of them: two compilations
+    # at once could take each other's. Beside the object they are alone.
+    "--objdir-as-tempdir",
     "-Xcompiler=-Wall,-fPIC,-march=x86-64-v3,-ffp-contract=off",
     # Debian's Abseil headers trip these two inside nvcc's own stubs.
     "-diag-suppress=20012,20011",
