@@ -38,6 +38,7 @@ sys.dont_write_bytecode = True  # this folder may be the source tree
 from looped_torch import time_models  # noqa: E402
 
 GROUPS = ("sdpa", "fla", "model")
+MIXERS = ("full", "window", "gdn", "deltanet", "kda", "nsa")
 # Of ours, if our program could not run: those of its preset.
 DEFAULT = {"dim": 2048, "n_heads": 16, "n_layers": 2, "vocab_size": 64,
            "ffn_hidden": 5632, "default_sliding_window": 2048}
@@ -405,6 +406,11 @@ def main():
         if group not in GROUPS:
             parser.error("group %r is not one of %s" % (group,
                                                         ", ".join(GROUPS)))
+    only = [m for m in flags.mixers.split(",") if m]
+    for mixer in only:
+        if mixer not in MIXERS:
+            parser.error("mixer %r is not one of %s" % (mixer,
+                                                        ", ".join(MIXERS)))
     if flags.results and not os.path.isfile(flags.results):
         parser.error("--results=%s is no file" % flags.results)
     if not os.path.isdir(flags.out):
@@ -430,8 +436,7 @@ def main():
                 versions.append("no %s (%s)" % (name, str(error)[:100]))
         notes.append(", ".join(versions) + ".")
         print(notes[0], flush=True)
-        bench = Bench(torch, rows, clock, flags.row_seconds,
-                      [m for m in flags.mixers.split(",") if m])
+        bench = Bench(torch, rows, clock, flags.row_seconds, only)
         torch.manual_seed(0)
         models = ours.get("models", {})
         for group, run in (

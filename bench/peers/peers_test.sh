@@ -42,4 +42,8 @@ if python3 "$script" --out="$out" --groups=sdpa,fle 2>/dev/null; then
   echo "an unknown group was taken" >&2
   exit 1
 fi
+if python3 "$script" --out="$out" --mixers=gnd 2>/dev/null; then
+  echo "an unknown mixer was taken" >&2
+  exit 1
+fi
 echo passed
