@@ -126,8 +126,8 @@ def time_models(bench, shape_of, lengths, loops):
                 model = model.to("cuda", torch.bfloat16)
                 ids = [torch.randint(0, config["vocab_size"], (1, length),
                                      device="cuda") for _ in range(4)]
-                # Each block alone, as PyTorch advises for repeated blocks:
-                # unrolled loops take minutes to compile.
+                # Each block alone, as PyTorch advises for repeated blocks: the
+                # whole model would be compiled with its loops unrolled.
                 for block in model.blocks:
                     block.compile(dynamic=False)
                 return model, ids
