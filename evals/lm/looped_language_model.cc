@@ -72,8 +72,10 @@ LoopedLanguageModel::Create(model::LoopedModel& model,
   generator.capacity = options.max_length;
   generator.loops = options.loops;
   generator.chunk = options.chunk;
-  generator.prompt_grain = lm->in_pieces_ ? kPromptGrain : 1;
   LT2_ASSIGN_OR_RETURN(generator.batch, BatchThatFits(model, generator));
+  // Alone, or in one piece, a prompt is read as far as it can be at once.
+  generator.prompt_grain =
+      generator.batch > 1 && lm->in_pieces_ ? kPromptGrain : 1;
   lm->digest_ = absl::StrCat(
       model_digest, " tokenizer ", tokenizer.digest(), " loops ",
       options.loops > 0 ? options.loops : model.default_loops(), " ",

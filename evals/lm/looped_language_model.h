@@ -23,9 +23,10 @@
 //
 // Texts are written by model/generation, in blocks of `text_rows` sequences
 // (one is best on a CPU), fewer if the states of that many of max_length take
-// more than half of the memory. A prompt is read in chunks up to the last
-// multiple of 64 before its end, the rest token by token with the text: prompts
-// with the same multiple share a block, and none's bits depend on which.
+// more than half of the memory. In a block a prompt is read in chunks up to the
+// last multiple of 64 before its end, the rest token by token with the text:
+// prompts with the same multiple share a block, and none's bits depend on
+// which.
 //
 // A right-padded token is never seen by those before it (all mixers are
 // causal), and states of blocks are thrown away after them.

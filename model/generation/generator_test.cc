@@ -206,6 +206,51 @@ TEST(Generator, AHighPenaltyLeavesRepeatsToWhereNothingElseIsLikely) {
   EXPECT_NE(free->tokens(0), generator->tokens(0));
 }
 
+TEST(Generator, ChunksEndAtTheGrainInAnyCompany) {
+  auto ctx = CpuContext();
+  auto model = MakeModel(*ctx, ModelJson("full_gdn"), false);
+  const std::vector<int32_t> a = RandomTokens(15, kVocab, 2);
+  const std::vector<int32_t> b = RandomTokens(11, kVocab, 3);
+  for (const auto& [grain, together] :
+       {std::make_pair(1, 10), {8, 8}, {4, 8}}) {
+    GeneratorOptions options;
+    options.prompt_grain = grain;
+    options.batch = 2;
+    auto pair = MakeGenerator(*model, options, {a, b});
+    ASSERT_TRUE(pair->Prefill().ok());
+    EXPECT_EQ(pair->position(), together) << grain;
+    options.batch = 1;
+    auto alone = MakeGenerator(*model, options, {a});
+    ASSERT_TRUE(alone->Prefill().ok());
+    EXPECT_EQ(alone->position(), 14 - 14 % grain);
+    EXPECT_EQ(RunOk(*pair, Greedy(6)).rows[0].ids,
+              RunOk(*alone, Greedy(6)).rows[0].ids);
+  }
+}
+
+TEST(Generator, ABatchIsHalvedUntilItTakesHalfOfTheMemory) {
+  ContextOptions context_options;
+  context_options.memory_limit = 8 << 20;
+  auto ctx = *Context::Create(Device::kCPU, context_options);
+  auto model = MakeModel(*ctx, ModelJson("full_gdn"), false);
+  GeneratorOptions options;
+  options.capacity = 1000;
+  const auto bytes = [&](int64_t batch) {
+    options.batch = batch;
+    const GeneratorMemory memory = *MemoryOf(*model, options);
+    return memory.state_bytes + memory.logits_bytes;
+  };
+  options.batch = 64;
+  const int64_t fits = *BatchThatFits(*model, options);
+  ASSERT_GT(fits, 1);
+  ASSERT_LT(fits, 64);
+  EXPECT_LE(bytes(fits), 4 << 20);
+  EXPECT_GT(bytes(2 * fits), 4 << 20);
+  options.batch = 1;
+  options.capacity = 1 << 20;
+  EXPECT_EQ(*BatchThatFits(*model, options), 1);  // Create says what is wrong
+}
+
 TEST(Generator, TooLongARequestIsRefusedBeforeAnythingIsComputed) {
   ContextOptions context_options;
   context_options.memory_limit = 4 << 20;
