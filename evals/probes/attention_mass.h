@@ -1,4 +1,6 @@
-// How much attention the first token draws ("attention sink").
+// How much attention a token draws: the first one ("attention sink"), or one
+// that a question is about. Softmax of q.k / sqrt(d) over the tokens up to the
+// query's, of q [batch, seq, heads, d], k [batch, seq, kv_heads, d].
 
 #ifndef LT2_EVALS_PROBES_ATTENTION_MASS_H_
 #define LT2_EVALS_PROBES_ATTENTION_MASS_H_
@@ -6,9 +8,37 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/core/tensor.h"
+#include "absl/strings/string_view.h"
+#include "kernels/core/status.h"
+#include "model/looped/looped_model.h"
 
 namespace lt2::evals {
+
+// Of one layer in one loop, on the host.
+struct QueriesAndKeys {
+  Shape q_shape, k_shape;
+  std::vector<float> q, k;
+  int64_t window = 0;  // 0 = none
+};
+
+// Collects them from what a model's observer is told.
+class AttentionWatch {
+ public:
+  // `selected`: also of dsa, as if it read all tokens.
+  AttentionWatch(model::LoopedModel& model, bool selected);
+
+  // Null, or a layer's, with the call that completes them; valid until the
+  // next.
+  absl::StatusOr<const QueriesAndKeys*> See(int64_t loop, int64_t layer,
+                                            absl::string_view name,
+                                            const model::Var& value);
+
+ private:
+  model::LoopedModel& model_;
+  const bool selected_;
+  model::Var query_;
+  QueriesAndKeys layer_;
+};
 
 struct AttentionMass {
   double sum = 0;      // of p(t, 0) over queries, heads and rows
@@ -19,12 +49,20 @@ struct AttentionMass {
   double uniform_mean() const { return uniform / queries; }
 };
 
-// Adds the queries t >= 1 that see token 0 (t < window, or all if window is 0)
-// of q [batch, seq, heads, d], k [batch, seq, kv_heads, d]; softmax of
-// q.k / sqrt(d) over the tokens up to t. O(batch heads seq^2 d).
-void AddFirstTokenMass(const Shape& q_shape, const std::vector<float>& q,
-                       const Shape& k_shape, const std::vector<float>& k,
-                       int64_t window, AttentionMass* mass);
+// Adds the queries t >= 1 that see token 0 (t < window, or all if window is 0).
+// O(batch heads seq^2 d).
+void AddFirstTokenMass(const QueriesAndKeys& layer, AttentionMass* mass);
+
+// From token `query` of a row of the batch to token `key` before it.
+struct QueryKey {
+  int64_t row = 0, query = 0, key = 0;
+};
+
+// (*weights)[i] becomes the largest p(query, key) of pairs[i] in any head of
+// the layer, if that is more than it is. O(pairs heads seq d).
+void RaiseToWeights(const QueriesAndKeys& layer,
+                    const std::vector<QueryKey>& pairs,
+                    std::vector<double>* weights);
 
 }  // namespace lt2::evals
 

@@ -1,7 +1,7 @@
 // bazel run //evals:probes [-- flags]
 //
-// Measures what no score shows: rank, receptive field, stability, depth (see
-// README.md). Prints tables and writes PROBE.json, PROBE.md and PROBE.svg.
+// Measures what no score shows: rank, receptive field, stability, depth, places
+// (see README.md). Prints tables and writes PROBE.json, PROBE.md and PROBE.svg.
 //
 // Exit codes: 0 done, 1 error.
 
@@ -16,6 +16,7 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_join.h"
 #include "evals/probes/depth.h"
+#include "evals/probes/places.h"
 #include "evals/probes/rank.h"
 #include "evals/probes/receptive.h"
 #include "evals/probes/stability.h"
@@ -24,7 +25,8 @@
 #include "model/io/atomic_file.h"
 
 ABSL_FLAG(std::vector<std::string>, probe,
-          (std::vector<std::string>{"rank", "receptive", "stability", "depth"}),
+          (std::vector<std::string>{"rank", "receptive", "stability", "depth",
+                                    "places"}),
           "probes, comma-separated");
 ABSL_FLAG(std::vector<std::string>, models, {},
           "checkpoints, MODEL or FAMILY/MODEL, comma-separated; default all");
@@ -51,7 +53,8 @@ struct Entry {
 constexpr Entry kProbes[] = {{"rank", RankProbe},
                              {"receptive", ReceptiveProbe},
                              {"stability", StabilityProbe},
-                             {"depth", DepthProbe}};
+                             {"depth", DepthProbe},
+                             {"places", PlacesProbe}};
 
 absl::Status ParseFlags(ProbeOptions* options) {
   options->models = absl::GetFlag(FLAGS_models);
@@ -146,7 +149,7 @@ absl::Status Main(const std::string& command, ProbeOptions options) {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Probes of looped models.\n  probes [--probe=rank,receptive,stability,"
-      "depth] [--models=...] [--device=cpu] [--out=FOLDER]");
+      "depth,places] [--models=...] [--device=cpu] [--out=FOLDER]");
   absl::ParseCommandLine(argc, argv);
   std::string command = "bazel run //evals:probes";
   if (argc > 1) {

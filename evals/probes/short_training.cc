@@ -22,10 +22,8 @@ absl::StatusOr<Look> LookInside(model::LoopedModel& model,
                        ctx.FromHost<int32_t>(batch.inputs, {kLookRows, seq}));
   Look look;
   look.step = step;
-  const std::vector<model::LoopedModel::Slot> slots =
-      model.Slots(model.config().loop_count, 0);
+  AttentionWatch watch(model, /*selected=*/false);
   absl::Status status;
-  model::Var query;
   auto see = [&](int64_t loop, int64_t layer, absl::string_view name,
                  const model::Var& value) -> absl::Status {
     if (name == "h") {
@@ -34,18 +32,11 @@ absl::StatusOr<Look> LookInside(model::LoopedModel& model,
       double sum = 0;
       for (float x : h) sum += static_cast<double>(x) * x;
       look.rms.push_back(std::sqrt(sum / static_cast<double>(h.size())));
-    } else if (name == "q") {
-      query = value;
-    } else if (name == "k" && query.defined()) {
-      LT2_ASSIGN_OR_RETURN(const std::vector<float> q,
-                           HostFloats(ctx, query.value()));
-      LT2_ASSIGN_OR_RETURN(const std::vector<float> k,
-                           HostFloats(ctx, value.value()));
-      const int64_t slot = (loop - 1) * model.config().n_layers + layer;
-      AddFirstTokenMass(query.shape(), q, value.shape(), k, slots[slot].window,
-                        &look.first_token);
-      query = model::Var();
+      return absl::OkStatus();
     }
+    LT2_ASSIGN_OR_RETURN(const QueriesAndKeys* attention,
+                         watch.See(loop, layer, name, value));
+    if (attention != nullptr) AddFirstTokenMass(*attention, &look.first_token);
     return absl::OkStatus();
   };
   model::ForwardOptions options;

@@ -65,26 +65,57 @@ TEST(Roughness, IgnoresASteadyTrend) {
 }
 
 TEST(FirstTokenMass, EqualKeysGiveTheUniformShare) {
-  const Shape q({2, 5, 4, 8}), k({2, 5, 2, 8});
-  const std::vector<float> ones_q(q.numel(), 1), ones_k(k.numel(), 1);
+  QueriesAndKeys layer;
+  layer.q_shape = Shape({2, 5, 4, 8});
+  layer.k_shape = Shape({2, 5, 2, 8});
+  layer.q.assign(layer.q_shape.numel(), 1);
+  layer.k.assign(layer.k_shape.numel(), 1);
   AttentionMass mass;
-  AddFirstTokenMass(q, ones_q, k, ones_k, 0, &mass);
+  AddFirstTokenMass(layer, &mass);
   EXPECT_EQ(mass.queries, 2 * 4 * 4);
   EXPECT_NEAR(mass.mean(), (1 / 2. + 1 / 3. + 1 / 4. + 1 / 5.) / 4, 1e-12);
   EXPECT_NEAR(mass.mean(), mass.uniform_mean(), 1e-12);
   // A window of 3 shows token 0 to queries 1 and 2 only.
   AttentionMass window;
-  AddFirstTokenMass(q, ones_q, k, ones_k, 3, &window);
+  layer.window = 3;
+  AddFirstTokenMass(layer, &window);
   EXPECT_NEAR(window.mean(), (1 / 2. + 1 / 3.) / 2, 1e-12);
 }
 
 TEST(FirstTokenMass, AKeyThatAllQueriesLikeTakesAll) {
-  const Shape shape({1, 6, 1, 4});
-  std::vector<float> q(shape.numel(), 1), k(shape.numel(), 0);
-  for (int i = 0; i < 4; ++i) k[i] = 50;  // token 0
+  QueriesAndKeys layer;
+  layer.q_shape = layer.k_shape = Shape({1, 6, 1, 4});
+  layer.q.assign(24, 1);
+  layer.k.assign(24, 0);
+  for (int i = 0; i < 4; ++i) layer.k[i] = 50;  // token 0
   AttentionMass mass;
-  AddFirstTokenMass(shape, q, shape, k, 0, &mass);
+  AddFirstTokenMass(layer, &mass);
   EXPECT_NEAR(mass.mean(), 1, 1e-12);
+}
+
+TEST(RaiseToWeights, TakesTheLargestHeadWithinTheWindow) {
+  // Two heads of one channel; token s has the key s, queries 0 and 1.
+  QueriesAndKeys layer;
+  layer.q_shape = Shape({1, 4, 2, 1});
+  layer.k_shape = Shape({1, 4, 1, 1});
+  for (int t = 0; t < 4; ++t) {
+    layer.q.insert(layer.q.end(), {0.0f, 1.0f});
+    layer.k.push_back(static_cast<float>(t));
+  }
+  const std::vector<QueryKey> pairs = {{0, 3, 3}, {0, 3, 0}, {0, 2, 1}};
+  std::vector<double> weights(3, 0);
+  RaiseToWeights(layer, pairs, &weights);
+  const double e = std::exp(1.0);
+  EXPECT_NEAR(weights[0], e * e * e / (1 + e + e * e + e * e * e), 1e-6);
+  EXPECT_NEAR(weights[1], 0.25, 1e-12);  // the head that looks at all alike
+  EXPECT_NEAR(weights[2], 1 / 3., 1e-12);
+  // What is larger already stays, and what is out of the window gets nothing.
+  layer.window = 2;
+  weights = {1, 0, 0};
+  RaiseToWeights(layer, pairs, &weights);
+  EXPECT_EQ(weights[0], 1);
+  EXPECT_EQ(weights[1], 0);
+  EXPECT_NEAR(weights[2], 0.5, 1e-12);
 }
 
 ProbeOptions Options() {

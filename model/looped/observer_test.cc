@@ -66,6 +66,8 @@ TEST(Observer, DeltaRulesTellUnitKeysAndSoftmaxItsQueriesAndKeys) {
   for (const char* name : {"full", "window"}) {
     EXPECT_EQ(seen[name].count("q") + seen[name].count("k"), 2u) << name;
   }
+  EXPECT_EQ(seen["dsa"].count("selected_q") + seen["dsa"].count("selected_k"),
+            2u);
 }
 
 TEST(Observer, EmbeddedReplacesTheEmbeddingAndReceivesTheGradient) {

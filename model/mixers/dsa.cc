@@ -113,6 +113,8 @@ Indexer Dsa::IndexerOf(Tape& tape, const Var& x,
 Var Dsa::Attend(Tape& tape, const Var& x, const Heads& heads,
                 const MixerCall& call) const {
   if (!tape.ok()) return Var();
+  call.Observe("selected_q", heads.q);
+  call.Observe("selected_k", heads.k);
   const float scale = 1.0f / std::sqrt(static_cast<float>(key_dim_));
   Indexer indexer;
   if (released()) {

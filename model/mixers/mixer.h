@@ -57,7 +57,8 @@ struct MixerCall {
   Tensor next_lengths;  // i32 [batch], tokens including x
   // If set, is told intermediate values by name, for whole sequences: of delta
   // rules "k", "beta" and "g" (if there is a decay) as the operator gets them,
-  // of softmax attention "q" and "k" after the rotation.
+  // of softmax attention "q" and "k" after the rotation, of dsa the same as
+  // "selected_q" and "selected_k".
   std::function<void(absl::string_view name, const Var& value)> observer;
 
   void Observe(absl::string_view name, const Var& value) const {
