@@ -19,26 +19,30 @@ double AxisValue(const std::string& axis) {
   return absl::SimpleAtod(parts.back(), &value) ? value : 0;
 }
 
-// Stages are few and whole, so series lie on each other: moves each a little to
-// its side, by up to a sixth of an octave, and gives all panels the same axes.
-void ShowStages(Figure* figure) {
-  double least = INFINITY, most = 0, highest = 1;
+// The same axes in all panels: x in octaves around all points, y as given.
+void ShareAxes(Range y, double y_step, Figure* figure) {
+  double least = INFINITY, most = 0;
   for (const Panel& panel : figure->panels) {
     for (const Series& series : panel.series) {
-      for (const auto& [x, y] : series.points) {
-        least = std::min(least, x);
-        most = std::max(most, x);
-        highest = std::max(highest, y);
+      for (const auto& point : series.points) {
+        least = std::min(least, point.first);
+        most = std::max(most, point.first);
       }
     }
   }
   if (!(least > 0 && most >= least)) return;
   for (Panel& panel : figure->panels) {
     panel.log_x = true;
-    panel.x_step = 2;
-    panel.y_step = 1;
     panel.x = {least / 1.3, most * 1.3};
-    panel.y = {-0.3, highest + 0.5};
+    panel.y = y;
+    panel.y_step = y_step;
+  }
+}
+
+// Stages are few and whole, so series lie on each other: moves each a little to
+// its side, by up to a sixth of an octave.
+void SpreadSeries(Figure* figure) {
+  for (Panel& panel : figure->panels) {
     const auto n = static_cast<double>(panel.series.size());
     for (size_t i = 0; i < panel.series.size(); ++i) {
       const double side = (static_cast<double>(i) - (n - 1) / 2) / n;
@@ -72,6 +76,7 @@ Figure MedianFigure(const Results& results) {
     }
   }
   Figure figure;
+  double highest = 1;
   for (const auto& [title, rows] : cells) {
     Panel panel;
     panel.title = title == "-"      ? "no write strength"
@@ -86,14 +91,19 @@ Figure MedianFigure(const Results& results) {
       series.name = name;
       for (const auto& [place, runs] : places) {
         const CellValue value = ValueOfCell(runs, results.measure);
-        if (value.seeds > 0) series.points.push_back({place, value.median});
+        if (value.seeds == 0) continue;
+        series.points.push_back({place, value.median});
+        highest = std::max(highest, value.median);
       }
       panel.series.push_back(series);
     }
     figure.panels.push_back(panel);
   }
-  if (results.measure == Measure::kStage && axis_name.empty()) {
-    ShowStages(&figure);
+  if (results.measure == Measure::kAccuracy) {
+    ShareAxes({0, 1.03}, 0.2, &figure);
+  } else {
+    ShareAxes({-0.3, highest + 0.5}, 1, &figure);
+    if (axis_name.empty()) SpreadSeries(&figure);
   }
   return figure;
 }

@@ -65,6 +65,10 @@ TEST(MedianFigure, AnAxisIsTheXOfAPanelForEachColumn) {
   EXPECT_EQ(figure.panels[0].x_label, "d");
   EXPECT_EQ(figure.panels[0].series[0].name, "gdn (0,2)");
   EXPECT_EQ(figure.panels[0].series[0].points[0], std::make_pair(64.0, 0.75));
+  // All of an accuracy's range, so that panels compare.
+  EXPECT_EQ(figure.panels[0].y.min, 0);
+  EXPECT_GT(figure.panels[0].y.max, 1);
+  EXPECT_TRUE(figure.panels[0].log_x);
 }
 
 }  // namespace

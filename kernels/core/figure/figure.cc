@@ -58,16 +58,14 @@ std::string GnuplotScript(const Figure& figure) {
                                 : "unset logscale y\nset format y '%g'\n");
     absl::StrAppend(&script,
                     panel.log_x ? "set logscale x 2\n" : "unset logscale x\n");
-    const auto step = [](double s) {
-      return s > 0 ? absl::StrCat(s) : std::string("autofreq");
-    };
     const auto range = [](const Range& r) {
       return r.min < r.max ? absl::StrCat("[", r.min, ":", r.max, "]")
                            : std::string("[*:*]");
     };
-    absl::StrAppend(&script, "set xtics ", step(panel.x_step), "\nset ytics ",
-                    step(panel.y_step), "\nset xrange ", range(panel.x),
-                    "\nset yrange ", range(panel.y), "\n");
+    const std::string y_step =
+        panel.y_step > 0 ? absl::StrCat(panel.y_step) : "autofreq";
+    absl::StrAppend(&script, "set ytics ", y_step, "\nset xrange ",
+                    range(panel.x), "\nset yrange ", range(panel.y), "\n");
     std::string data, plot;
     for (size_t i = 0; i < panel.series.size(); ++i) {
       const Series& series = panel.series[i];

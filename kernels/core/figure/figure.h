@@ -30,9 +30,8 @@ struct Panel {
   std::string title, x_label, y_label;
   bool log_y = false;
   std::vector<Series> series;
-  double x_step = 0;   // between marks; 0 = chosen by gnuplot
   bool log_x = false;  // of base 2
-  double y_step = 0;   // as x_step
+  double y_step = 0;   // between marks; 0 = chosen by gnuplot
   Range x, y;
 };
 
