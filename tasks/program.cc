@@ -32,12 +32,14 @@ enum Token : int32_t {
 };
 
 struct Setting {
-  int64_t bits, swaps;
+  int64_t min_bits, bits, swaps;
 };
 
 struct Parameters {
   bool words = false;
   int64_t variables = 5, numbers = 256;
+  int64_t base = 0;         // 0: a number is one token.
+  int64_t digits = 1;       // Of a number.
   std::vector<int> stages;  // Empty: one setting given by bits and swaps.
   std::vector<Setting> settings;
 };
@@ -51,7 +53,7 @@ class Program : public Task {
   absl::string_view name() const override { return "program"; }
   int version() const override { return 1; }
   int64_t vocab_size() const override {
-    return FirstName() + p_.variables + p_.numbers;
+    return FirstName() + p_.variables + (p_.base > 0 ? p_.base : p_.numbers);
   }
   int64_t max_length(Split) const override {
     int64_t longest = 0;
@@ -60,7 +62,7 @@ class Program : public Task {
           longest, p_.words ? 2 * s.bits + 4 + 4 * p_.variables + 16 * s.swaps
                             : s.bits + 2 + 2 * p_.variables + 3 * s.swaps);
     }
-    return longest;
+    return longest + p_.variables * (p_.digits - 1);
   }
   double chance() const override { return 0.5; }
 
@@ -75,9 +77,12 @@ class Program : public Task {
                            {"encoding", p_.words ? "words" : "merged"},
                            {"variables", p_.variables},
                            {"numbers", p_.numbers}};
+    if (p_.base > 0) spec["base"] = p_.base;
     if (p_.stages.empty()) {
-      spec["bits"] = p_.settings[0].bits;
-      spec["swaps"] = p_.settings[0].swaps;
+      const Setting& setting = p_.settings[0];
+      if (setting.min_bits < setting.bits) spec["min_bits"] = setting.min_bits;
+      spec["bits"] = setting.bits;
+      spec["swaps"] = setting.swaps;
     } else {
       spec["stages"] = p_.stages;
     }
@@ -111,19 +116,29 @@ class Program : public Task {
       example->inputs.push_back(static_cast<int32_t>(token));
       example->targets.push_back(target);
     };
+    const auto number = [&](int64_t value) {
+      const int64_t first = FirstName() + p_.variables;
+      if (p_.base == 0) return emit(first + value);
+      int64_t unit = 1;
+      for (int64_t d = 1; d < p_.digits; ++d) unit *= p_.base;
+      for (; unit > 0; unit /= p_.base) emit(first + value / unit % p_.base);
+    };
     const int64_t first_name = FirstName();
-    const int64_t first_number = first_name + p_.variables;
 
-    std::vector<int32_t> bits(setting.bits);
+    int64_t n = setting.bits;
+    if (setting.min_bits < n) {
+      n = setting.min_bits + rng.Below(n - setting.min_bits + 1);
+    }
+    std::vector<int32_t> bits(n);
     for (int32_t& bit : bits) bit = static_cast<int32_t>(rng.Below(2));
-    const std::vector<int64_t> initial = DistinctPlaces(setting.bits, rng);
+    const std::vector<int64_t> initial = DistinctPlaces(n, rng);
 
     emit(kBits);
     if (p_.words) {
       emit(kAssign);
       emit(kOpen);
     }
-    for (int64_t i = 0; i < setting.bits; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       if (p_.words && i > 0) emit(kComma);
       emit(kBit0 + bits[i]);
     }
@@ -132,13 +147,16 @@ class Program : public Task {
       emit(kNewline);
       WriteList(first_name, p_.variables, nullptr, emit);
       emit(kAssign);
-      WriteList(first_number, p_.variables, initial.data(), emit);
+      for (int64_t v = 0; v < p_.variables; ++v) {
+        if (v > 0) emit(kComma);
+        number(initial[v]);
+      }
       emit(kNewline);
     } else {
       emit(kVars);
       for (int64_t v = 0; v < p_.variables; ++v) {
         emit(first_name + v);
-        emit(first_number + initial[v]);
+        number(initial[v]);
       }
     }
 
@@ -203,6 +221,10 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
   p.words = reader.Enum("encoding", "merged", {"merged", "words"}) == "words";
   p.variables = reader.Int("variables", 5, 2, 26);
   p.numbers = reader.Int("numbers", 256, 2, kMaxNumbers);
+  if (reader.Has("base")) p.base = reader.Int("base", 2, 2, kMaxNumbers);
+  if (p.base > 0) {
+    for (int64_t n = p.base; n < p.numbers; n *= p.base) ++p.digits;
+  }
   const int forms = reader.Has("stage") + reader.Has("stages") +
                     (reader.Has("bits") || reader.Has("swaps"));
   if (forms > 1) {
@@ -213,18 +235,20 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
     for (int64_t stage : reader.Ints("stages", 1, kProgramStages)) {
       p.stages.push_back(static_cast<int>(stage));
       const int64_t size = StageSize(p.stages.back());
-      p.settings.push_back({size, size});
+      p.settings.push_back({size, size, size});
     }
     if (p.stages.empty()) reader.Fail("stages", "must not be empty");
   } else if (reader.Has("stage")) {
     const int64_t size =
         StageSize(static_cast<int>(reader.Int("stage", 1, 1, kProgramStages)));
-    p.settings.push_back({size, size});
+    p.settings.push_back({size, size, size});
   } else {
     reader.Require({"bits"});
     const int64_t bits = reader.Int("bits", 2, 2, kMaxNumbers);
+    const int64_t min_bits =
+        reader.Has("min_bits") ? reader.Int("min_bits", bits, 2, bits) : bits;
     const int64_t swaps = reader.Int("swaps", bits, 1, kMaxSwaps);
-    p.settings.push_back({bits, swaps});
+    p.settings.push_back({min_bits, bits, swaps});
   }
   const char* key = reader.Has("bits") ? "bits" : "numbers";
   for (const Setting& s : p.settings) {
@@ -232,9 +256,11 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
       reader.Fail(key, "bits (", s.bits, ") must be <= numbers (", p.numbers,
                   ")");
     }
-    if (s.bits < p.variables) {
-      reader.Fail(reader.Has("bits") ? "bits" : "variables", "bits (", s.bits,
-                  ") must be >= variables (", p.variables,
+    if (s.min_bits < p.variables) {
+      reader.Fail(reader.Has("min_bits")
+                      ? "min_bits"
+                      : (reader.Has("bits") ? "bits" : "variables"),
+                  "bits (", s.min_bits, ") must be >= variables (", p.variables,
                   "), which point to distinct places");
     }
   }

@@ -30,18 +30,27 @@
 //        every word and sign of the program, and a newline token at the end
 //        of each line
 //
+// Nor does it say whether a number is one token. Here it is, unless "base" is
+// given: then it is written in digits of that base, most significant first, as
+// many as numbers - 1 has (base 16: a #0 #3 b #0 #6 ...), which makes sequences
+// 5 (digits - 1) longer. With one token a number, a stage of twice the bits
+// asks for places whose names the model has never seen; digits it has.
+//
 // Token numbers, the same in every stage: 0 padding; 1, 2 the bits 0 and 1;
 // 3 `?`; 4 BITS or `bits`; 5 VARS; then, in "words" only, 6 `=`, 7 `[`,
 // 8 `]`, 9 `,`, 10 `assert`, 11 `==`, 12 newline; then the variables' names;
-// then the numbers 0, ..., numbers-1. Bits and numbers are different tokens.
+// then the numbers 0, ..., numbers-1, or the digits 0, ..., base-1. Bits and
+// numbers are different tokens.
 //
 // Spec: {"task": "program", "bits": 8, "swaps": 8, "encoding": "merged",
-//        "variables": 5, "numbers": 256}
+//        "variables": 5, "numbers": 256, "base": 16}
+// or with "min_bits": m uniform from min_bits to bits, in each example anew
+// (swaps as given);
 // or {"task": "program", "stage": k}: bits = swaps = 8 * 2^(k-1), k = 1..6;
 // or {"task": "program", "stages": [1, 2, 3]}: each example one of these with
 // equal probability, and one metric group a stage. vocab_size() depends on
-// encoding, variables and numbers only, so a curriculum can go from one stage
-// to the next.
+// encoding, variables, numbers and base only, so a curriculum can go from one
+// stage to the next.
 //
 // Floors: guessing 0.50 (chance()); "a never moves" 0.60 + 0.4 * mean_i 0.5^i
 // (0.650 for n = 8); the majority of the five bits pointed to 0.6875.

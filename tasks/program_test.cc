@@ -153,6 +153,62 @@ TEST(Program, BothEncodingsSayTheSameProgramAndItsAnswers) {
   }
 }
 
+// Digits of a base say the same program, most significant first.
+TEST(Program, NumbersInDigits) {
+  json spec = {{"task", "program"}, {"bits", 8}, {"swaps", 2}, {"base", 2}};
+  spec["numbers"] = 8;
+  const Example binary = Get(*Make(spec), 18);
+  EXPECT_EQ(ProgramText(binary.inputs, false, 5),
+            "BITS 1 1 0 1 0 0 1 1 VARS a #0 #1 #1 b #1 #1 #0 c #0 #0 #1 "
+            "d #1 #1 #1 e #1 #0 #0 a e ? a c ?");
+  EXPECT_EQ(Answers(binary), (std::vector<int>{0, 1}));
+  spec["encoding"] = "words";
+  EXPECT_EQ(ProgramText(Get(*Make(spec), 18).inputs, true, 5),
+            "bits = [ 1 , 1 , 0 , 1 , 0 , 0 , 1 , 1 ]\n"
+            "a , b , c , d , e = 0 1 1 , 1 1 0 , 0 0 1 , 1 1 1 , 1 0 0\n"
+            "a , e = e , a\n"
+            "assert bits [ a ] == ?\n"
+            "a , c = c , a\n"
+            "assert bits [ a ] == ?\n");
+
+  const auto whole = Make({{"task", "program"}, {"bits", 256}, {"swaps", 8}});
+  for (const auto& [base, digits] :
+       std::map<int, int>{{2, 8}, {3, 6}, {10, 3}, {16, 2}, {255, 2}}) {
+    const auto task = Make(
+        {{"task", "program"}, {"bits", 256}, {"swaps", 8}, {"base", base}});
+    EXPECT_EQ(task->vocab_size(), 6 + 5 + base);
+    EXPECT_EQ(task->max_length(Split::kTrain),
+              whole->max_length(Split::kTrain) + 5 * (digits - 1));
+    EXPECT_EQ(task->spec()["base"], base);
+    for (int64_t i = 0; i < 20; ++i) {
+      const Example a = Get(*whole, i), b = Get(*task, i);
+      ASSERT_EQ(static_cast<int64_t>(b.inputs.size()),
+                task->max_length(Split::kTrain));
+      EXPECT_EQ(Answers(a), Answers(b));
+      // The numbers of `a` are those that the digits of `b` make.
+      size_t x = 1 + 256 + 1, y = x;  // after BITS, the bits and VARS
+      for (int v = 0; v < 5; ++v) {
+        EXPECT_EQ(a.inputs[x], b.inputs[y]);
+        int number = 0;
+        for (int d = 1; d <= digits; ++d) {
+          number = base * number + b.inputs[y + d] - 11;
+        }
+        EXPECT_EQ(number, a.inputs[x + 1] - 11);
+        x += 2;
+        y += 1 + digits;
+      }
+      EXPECT_TRUE(std::equal(a.inputs.begin() + x, a.inputs.end(),
+                             b.inputs.begin() + y, b.inputs.end()));
+    }
+  }
+  // A base that no number exceeds: as if there were none.
+  const auto one =
+      Make({{"task", "program"}, {"bits", 256}, {"swaps", 8}, {"base", 256}});
+  EXPECT_EQ(Get(*whole, 3).inputs, Get(*one, 3).inputs);
+  EXPECT_FALSE(
+      CreateTask({{"task", "program"}, {"stage", 1}, {"base", 1}}).ok());
+}
+
 TEST(Program, VocabularyIsTheSameInEveryStage) {
   const int64_t vocab = Make({{"task", "program"}, {"stage", 1}})->vocab_size();
   EXPECT_EQ(vocab, 6 + 5 + 256);
@@ -224,6 +280,40 @@ TEST(Program, StagesMixWithEqualProbability) {
     ++count[e.groups[0]];
   }
   EXPECT_NEAR(count[0], 2000, 5 * std::sqrt(1000.0));
+}
+
+// With min_bits every length from it to bits is as likely.
+TEST(Program, LengthsCanBeUniform) {
+  const auto task =
+      Make({{"task", "program"}, {"bits", 12}, {"min_bits", 8}, {"swaps", 3}});
+  EXPECT_EQ(task->max_length(Split::kTrain), 12 + 12 + 9);
+  EXPECT_EQ(task->spec()["min_bits"], 8);
+  std::map<size_t, double> lengths;
+  constexpr double kExamples = 5000;
+  for (int64_t i = 0; i < kExamples; ++i) {
+    const Example e = Get(*task, i);
+    const Parsed run = RunMerged(ProgramText(e.inputs, false, 5));
+    ++lengths[run.bits.size()];
+    EXPECT_EQ(run.answers, Answers(e));
+    for (const int place : run.initial) {
+      EXPECT_LT(place, static_cast<int>(run.bits.size()));
+    }
+  }
+  EXPECT_EQ(lengths.size(), 5u);
+  for (const auto& [bits, count] : lengths) {
+    EXPECT_GE(bits, 8u);
+    EXPECT_NEAR(count, kExamples / 5, 5 * std::sqrt(kExamples / 5)) << bits;
+  }
+  const auto error = [](const json& spec) {
+    return std::string(CreateTask(spec).status().message());
+  };
+  EXPECT_NE(error({{"task", "program"}, {"bits", 12}, {"min_bits", 4}})
+                .find("min_bits: bits (4) must be >= variables (5)"),
+            std::string::npos);
+  EXPECT_FALSE(
+      CreateTask({{"task", "program"}, {"bits", 12}, {"min_bits", 13}}).ok());
+  EXPECT_FALSE(
+      CreateTask({{"task", "program"}, {"stage", 1}, {"min_bits", 8}}).ok());
 }
 
 TEST(Program, OtherNumbersOfVariablesWork) {

@@ -28,6 +28,8 @@ std::vector<json> Specs() {
       {{"task", "program"}, {"stage", 1}},
       {{"task", "program"}, {"bits", 16}, {"swaps", 5}, {"encoding", "words"}},
       {{"task", "program"}, {"stages", {1, 2, 3}}},
+      {{"task", "program"}, {"stage", 2}, {"base", 10}},
+      {{"task", "program"}, {"bits", 20}, {"min_bits", 8}, {"swaps", 4}},
       {{"task", "text"},
        {"train_files", {"testdata/text/sample.txt"}},
        {"length", 64}},
