@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 #include "kernels/core/json/json_reader.h"
 #include "kernels/core/json/strict_json.h"
 #include "model/io/atomic_file.h"
@@ -19,14 +20,22 @@ namespace {
 constexpr int kMaxExtends = 8;
 constexpr char kPositive[] = "(0,1)", kNegative[] = "(0,2)";
 
-// {"a": {"b": value}} of the key "a.b".
-nlohmann::json Nested(const std::string& key, const nlohmann::json& value) {
-  const std::vector<std::string> parts = absl::StrSplit(key, '.');
-  nlohmann::json json = value;
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-    json = nlohmann::json{{*part, json}};
+// Sets what a key such as "a.b" names; "a.*.b" in every element of the list a.
+absl::Status SetKey(absl::Span<const std::string> parts,
+                    const nlohmann::json& value, nlohmann::json* json) {
+  if (parts.empty()) {
+    *json = value;
+    return absl::OkStatus();
   }
-  return json;
+  if (parts[0] != "*") {
+    if (!json->is_object()) *json = nlohmann::json::object();
+    return SetKey(parts.subspan(1), value, &(*json)[parts[0]]);
+  }
+  if (!json->is_array()) return InvalidArgument("a '*' where there is no list");
+  for (nlohmann::json& element : *json) {
+    LT2_RETURN_IF_ERROR(SetKey(parts.subspan(1), value, &element));
+  }
+  return absl::OkStatus();
 }
 
 struct Axis {
@@ -34,8 +43,15 @@ struct Axis {
   std::vector<std::string> keys;
   std::vector<int64_t> values, order;
 
-  void Set(int64_t value, nlohmann::json* config) const {
-    for (const std::string& key : keys) config->merge_patch(Nested(key, value));
+  absl::Status Set(int64_t value, nlohmann::json* config) const {
+    for (const std::string& key : keys) {
+      const std::vector<std::string> parts = absl::StrSplit(key, '.');
+      const absl::Status status = SetKey(parts, value, config);
+      if (!status.ok()) {
+        return InvalidArgument(name, ": key ", key, ": ", status.message());
+      }
+    }
+    return absl::OkStatus();
   }
 };
 
@@ -195,11 +211,11 @@ absl::StatusOr<Preset> ParsePreset(const nlohmann::json& json,
           run.name = row.name + row.suffix;
           if (!axis.values.empty()) {
             run.axis = absl::StrCat(axis.name, "=", axis.order[v]);
-            axis.Set(axis.order[v], &run.config);
+            LT2_RETURN_IF_ERROR(axis.Set(axis.order[v], &run.config));
             absl::StrAppend(&run.name, "-", axis.name, axis.order[v]);
           }
           absl::StrAppend(&run.name, "-", columns.name, column, "-s", seed);
-          columns.Set(column, &run.config);
+          LT2_RETURN_IF_ERROR(columns.Set(column, &run.config));
           run.config.merge_patch(patch);
           run.config["name"] = run.name;
           run.config["seed"] = seed;

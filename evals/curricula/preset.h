@@ -24,7 +24,8 @@
 // "set" and "extends" patch as RFC 7386 does: objects merge, anything else
 // replaces, null removes. A row with "write_strength" becomes two: each mixer
 // it names gets beta in (0,1), then in (0,2) (key allow_neg_eigval). "axis" is
-// optional and multiplies the rows.
+// optional and multiplies the rows. In a key of "axis" or "columns" a `*`
+// stands for every element of a list ("data.curriculum.*.base").
 //
 // The queue goes breadth first, so that what is there after any time makes a
 // table: the first seed of every row before the second, the columns in their

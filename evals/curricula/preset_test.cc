@@ -66,6 +66,23 @@ TEST(Preset, RunsGetTheirConfiguration) {
   EXPECT_EQ(preset->runs[0].label(), "full d=16");
 }
 
+TEST(Preset, StarsInKeysStandForEveryElement) {
+  json preset_json = Small();
+  preset_json["run"]["data"]["curriculum"] = {{{"bits", 8}}, {{"bits", 16}}};
+  preset_json["axis"] = {{"name", "base"},
+                         {"keys", {"data.curriculum.*.base"}},
+                         {"values", {2, 16}}};
+  const auto preset = ParsePreset(preset_json, "p", json::object());
+  ASSERT_TRUE(preset.ok()) << preset.status();
+  EXPECT_EQ(preset->runs[1].name, "full-base16-T4-s1");
+  EXPECT_EQ(preset->runs[1].config["data"]["curriculum"],
+            json::parse(R"([{"bits": 8, "base": 16},
+                            {"bits": 16, "base": 16}])"));
+  preset_json["axis"]["keys"] = {"train.*.base"};
+  EXPECT_EQ(ParsePreset(preset_json, "p", json::object()).status().message(),
+            "base: key train.*.base: a '*' where there is no list");
+}
+
 TEST(Preset, OneWriteStrengthIsEnough) {
   json preset_json = Small();
   preset_json["write_strengths"] = {"(0,2)"};
