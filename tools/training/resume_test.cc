@@ -116,6 +116,36 @@ TEST(Resume, KilledAtRandomMomentsReachesTheSameBits) {
   EXPECT_EQ(tests, 2);
 }
 
+// A run with "init" starts from another's weights, with its own optimizer.
+TEST(Init, StartsFromTheWeightsOfACheckpoint) {
+  nlohmann::json config = nlohmann::json::parse(kConfig);
+  config["train"]["steps"] = 5;
+  const auto run = [&](const std::string& out) {
+    EXPECT_TRUE(
+        model::WriteFileAtomically(Temp("config.json"), config.dump()).ok());
+    return WEXITSTATUS(WaitFor(Start(Temp(out), false)));
+  };
+  const auto weights = [](const std::string& out) {
+    return *model::ReadFile(Temp(out) + "/last/model.safetensors");
+  };
+  ASSERT_EQ(run("first"), 0);
+  config["init"] = Temp("first") + "/last";
+  ASSERT_EQ(run("second"), 0);
+  EXPECT_NE(weights("second"), weights("first"));
+  EXPECT_LT(Log(Temp("second"))[0]["loss"], Log(Temp("first"))[0]["loss"]);
+  config["train"]["lr"] = 0;  // no step changes anything
+  ASSERT_EQ(run("third"), 0);
+  EXPECT_EQ(weights("third"), weights("first"));
+  // Where it came from is in the checkpoint's configuration.
+  const auto kept = nlohmann::json::parse(
+      *model::ReadFile(Temp("third") + "/final/config.json"));
+  EXPECT_EQ(kept["init"], Temp("first") + "/last");
+  // Weights of another shape are an error.
+  config["model"]["dim"] = 48;
+  config["model"]["gdn"]["key_dim"] = 48;
+  EXPECT_EQ(run("fourth"), 1);
+}
+
 TEST(Resume, InterruptSavesACheckpoint) {
   ASSERT_TRUE(model::WriteFileAtomically(Temp("config.json"), kConfig).ok());
   const std::string out = Temp("interrupted");

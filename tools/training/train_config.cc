@@ -105,6 +105,7 @@ absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
   JsonReader r(json);
   c.name = r.String("name", "run");
   c.seed = static_cast<uint64_t>(r.Int("seed", 1, 0));
+  c.init = r.String("init", "");
   r.Require({"model", "data"});
   r.Has("model");
   r.Has("data");

@@ -3,6 +3,9 @@
 //   {
 //     "name": "gdn-T4",              what tables call it
 //     "seed": 1,                     of initial values and data
+//     "init": "FOLDER",              optional: a checkpoint whose weights the
+//                                    run starts from (its optimizer's state is
+//                                    not taken over: that is --resume)
 //     "model": {...},                model/config/config.h; vocab_size may be
 //                                    left to the task
 //     "data":  {"task": ...}         tasks/README.md; or
@@ -40,6 +43,7 @@ namespace lt2::tools {
 struct TrainConfig {
   std::string name;
   uint64_t seed = 1;
+  std::string init;
   model::ModelConfig model;
   std::vector<std::unique_ptr<tasks::Task>> stages;  // one without curriculum
   std::vector<std::unique_ptr<tasks::Task>> tests;

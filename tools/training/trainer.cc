@@ -133,10 +133,7 @@ class Run {
 };
 
 absl::Status Run::Prepare() {
-  if (mkdir(options_.out.c_str(), 0777) != 0 && errno != EEXIST) {
-    return absl::InternalError(
-        absl::StrCat("cannot make folder ", options_.out));
-  }
+  LT2_RETURN_IF_ERROR(model::MakeFolder(options_.out));
   LT2_RETURN_IF_ERROR(model::CleanLeftovers(options_.out));
   const std::string last = options_.out + "/last";
   const bool exists = Exists(last);
@@ -176,6 +173,8 @@ absl::Status Run::Prepare() {
       return InvalidArgument("state.json: stage ", state_.stage, " of ",
                              config_.stages.size());
     }
+  } else if (!config_.init.empty()) {
+    LT2_RETURN_IF_ERROR(model::LoadWeights(config_.init, *model_));
   }
   LT2_ASSIGN_OR_RETURN(
       log_, JsonLog::Open(options_.out + "/log.jsonl", state_.log_lines));
