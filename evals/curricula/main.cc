@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,13 +85,6 @@ absl::StatusOr<Results> ReadResultsFile(const std::string& folder) {
   return ParseResultsJson(json, path);
 }
 
-absl::Status MakeFolder(const std::string& path) {
-  if (mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
-    return absl::InternalError(absl::StrCat("cannot make folder ", path));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status WriteResults(const Results& results, const std::string& out) {
   LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
       out + "/results.json", ResultsJson(results).dump(1) + "\n"));
@@ -121,7 +113,7 @@ absl::Status MergeFolders(const std::string& out) {
   for (const std::string& warning : warnings) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   }
-  LT2_RETURN_IF_ERROR(MakeFolder(out));
+  LT2_RETURN_IF_ERROR(model::MakeFolder(out));
   LT2_RETURN_IF_ERROR(WriteResults(merged, out));
   std::fputs(Report(merged, absl::GetFlag(FLAGS_success), false).c_str(),
              stdout);
@@ -202,8 +194,8 @@ absl::StatusOr<int> TrainPreset(const Places& places, const std::string& out,
   options.machine = ctx->info().name;
   ctx.reset();
   options.runs = out + "/runs";
-  LT2_RETURN_IF_ERROR(MakeFolder(out));
-  LT2_RETURN_IF_ERROR(MakeFolder(options.runs));
+  LT2_RETURN_IF_ERROR(model::MakeFolder(out));
+  LT2_RETURN_IF_ERROR(model::MakeFolder(options.runs));
   // Held until the program ends.
   const int lock =
       open((out + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);

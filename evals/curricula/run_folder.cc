@@ -181,9 +181,7 @@ std::string ConfigDigest(const nlohmann::json& config) {
 }
 
 absl::Status PrepareFolder(const std::string& folder, const PlannedRun& run) {
-  if (mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
-    return absl::InternalError(absl::StrCat("cannot make folder ", folder));
-  }
+  LT2_RETURN_IF_ERROR(model::MakeFolder(folder));
   const std::string path = folder + "/config.json";
   if (!Exists(path)) {
     return model::WriteFileAtomically(path, run.config.dump(1) + "\n");

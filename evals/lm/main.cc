@@ -173,11 +173,7 @@ absl::Status Main(const std::string& command, const std::string& suite_folder) {
       const auto suites,
       FindSuites(suite_folder, options.data_dir, &info.skipped));
   const std::string out = absl::GetFlag(FLAGS_out);
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) {
-    return InvalidArgument("--out: cannot make ", out, ": ", error.message());
-  }
+  LT2_RETURN_IF_ERROR(model::MakeFolder(out));
 
   const std::string device = absl::GetFlag(FLAGS_device);
   if (device != "cpu" && device != "cuda") {

@@ -27,10 +27,10 @@ absl::StatusOr<std::unique_ptr<ResponseCache>> ResponseCache::Open(
     const std::string& directory, const std::string& identity) {
   auto cache = std::unique_ptr<ResponseCache>(new ResponseCache());
   if (directory.empty()) return cache;
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
+  LT2_RETURN_IF_ERROR(model::MakeFolder(directory));
   cache->path_ = absl::StrCat(directory, "/", Digest(identity), ".jsonl");
   bool torn = false;
+  std::error_code error;
   if (std::filesystem::exists(cache->path_, error)) {
     LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(cache->path_));
     for (absl::string_view line : absl::StrSplit(text, '\n')) {

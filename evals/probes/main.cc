@@ -127,6 +127,7 @@ absl::Status Main(const std::string& command, ProbeOptions options) {
   options.progress = [](const std::string& line) {
     std::fprintf(stderr, "%s\n", line.c_str());
   };
+  LT2_RETURN_IF_ERROR(model::MakeFolder(absl::GetFlag(FLAGS_out)));
   LT2_ASSIGN_OR_RETURN(const auto ctx, Context::Create(options.device));
   ProbeRun run;
   run.build = absl::StrCat("g++ ", __VERSION__,

@@ -10,7 +10,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <thread>
 
 #include "absl/flags/flag.h"
@@ -87,11 +86,7 @@ absl::Status Main(const std::string& command, LeaderboardOptions options) {
   LT2_RETURN_IF_ERROR(ParseFlags(&options));
   // Before the work, so that none is lost for want of a folder.
   const std::string out = absl::GetFlag(FLAGS_out);
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error) {
-    return InvalidArgument("--out: cannot make ", out, ": ", error.message());
-  }
+  LT2_RETURN_IF_ERROR(model::MakeFolder(out));
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto start = std::chrono::steady_clock::now();
   auto seconds = [&] {

@@ -137,6 +137,13 @@ absl::StatusOr<std::string> ReadFile(absl::string_view path_view,
   }
 }
 
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return SystemError("make folder", path, error.value());
+  return absl::OkStatus();
+}
+
 absl::Status WriteFileAtomically(absl::string_view path,
                                  absl::string_view contents) {
   LT2_ASSIGN_OR_RETURN(auto file, AtomicFileWriter::Create(path));

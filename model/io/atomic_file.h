@@ -37,6 +37,10 @@ absl::StatusOr<std::string> ReadFile(
 absl::Status WriteFileAtomically(absl::string_view path,
                                  absl::string_view contents);
 
+// Makes a folder and its parents; fine if it is there. Programs make the
+// folder of their results before the work, so that none is lost for want of it.
+absl::Status MakeFolder(const std::string& path);
+
 // WriteFileAtomically in pieces, for files larger than memory should hold.
 class AtomicFileWriter {
  public:

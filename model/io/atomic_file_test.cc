@@ -82,6 +82,15 @@ TEST(AtomicFile, ErrorsNameThePathAndTheReason) {
   EXPECT_EQ(Entries(folder), 0);
 }
 
+TEST(MakeFolder, MakesItsParentsAndSaysWhyNot) {
+  const std::string path = Folder() + "/of/a folder";
+  EXPECT_TRUE(MakeFolder(path).ok());
+  EXPECT_TRUE(MakeFolder(path).ok());  // it is there
+  EXPECT_TRUE(WriteFileAtomically(path + "/file", "x").ok());
+  const std::string message(MakeFolder(path + "/file/under").message());
+  EXPECT_NE(message.find(path + "/file/under"), std::string::npos) << message;
+}
+
 TEST(AtomicFile, ReadRefusesMoreThanTheLimit) {
   const std::string path = Folder() + "/x";
   ASSERT_TRUE(WriteFileAtomically(path, "12345").ok());
