@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/strip.h"
 #include "evals/probes/models.h"
@@ -75,14 +76,18 @@ void AddFirstTokenMass(const QueriesAndKeys& layer, AttentionMass* mass) {
 }
 
 void RaiseToWeights(const QueriesAndKeys& layer,
-                    const std::vector<QueryKey>& pairs,
+                    const std::vector<QueryKey>& pairs, int64_t radius,
                     std::vector<double>* weights) {
   const int64_t heads = layer.q_shape.dim(2);
   for (size_t i = 0; i < pairs.size(); ++i) {
+    const QueryKey& pair = pairs[i];
+    const int64_t first = std::max<int64_t>(pair.key - radius, 0);
+    const int64_t last = std::min(pair.key + radius, pair.query);
     for (int64_t h = 0; h < heads; ++h) {
-      const QueryKey& pair = pairs[i];
+      const std::vector<double> p = Weights(layer, pair.row, h, pair.query);
       (*weights)[i] = std::max(
-          (*weights)[i], Weights(layer, pair.row, h, pair.query)[pair.key]);
+          (*weights)[i],
+          std::accumulate(p.begin() + first, p.begin() + last + 1, 0.0));
     }
   }
 }

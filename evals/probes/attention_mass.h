@@ -58,10 +58,11 @@ struct QueryKey {
   int64_t row = 0, query = 0, key = 0;
 };
 
-// (*weights)[i] becomes the largest p(query, key) of pairs[i] in any head of
-// the layer, if that is more than it is. O(pairs heads seq d).
+// (*weights)[i] becomes the largest sum of p(query, k) over |k - key| <=
+// radius, of pairs[i] in any head of the layer, if that is more than it is.
+// O(pairs heads seq d).
 void RaiseToWeights(const QueriesAndKeys& layer,
-                    const std::vector<QueryKey>& pairs,
+                    const std::vector<QueryKey>& pairs, int64_t radius,
                     std::vector<double>* weights);
 
 }  // namespace lt2::evals

@@ -43,6 +43,9 @@ double FromQuestion(const PlaceCounts& c, int64_t first, int64_t last) {
 double FromNumber(const PlaceCounts& c, int64_t first, int64_t last) {
   return Mean(c.from_number, c.numbers, first, last);
 }
+double NearNumber(const PlaceCounts& c, int64_t first, int64_t last) {
+  return Mean(c.near_number, c.numbers, first, last);
+}
 
 absl::StatusOr<std::vector<PlacesRow>> Measure(const TrainedModel& trained,
                                                const ProbeOptions& options) {
@@ -78,10 +81,12 @@ nlohmann::json ToJson(const PlacesRow& r) {
   if (!r.attends) return json;
   json["attention_from_question"] = JsonNumber(FromQuestion(c, 0, r.bits));
   json["attention_from_number"] = JsonNumber(FromNumber(c, 0, r.bits));
+  json["attention_near_number"] = JsonNumber(NearNumber(c, 0, r.bits));
   // Sums over what was asked, as `correct`; over the numbers in the programs.
   json["from_question"] = c.from_question;
   json["numbers"] = c.numbers;
   json["from_number"] = c.from_number;
+  json["near_number"] = c.near_number;
   return json;
 }
 
@@ -170,7 +175,9 @@ absl::StatusOr<ProbeReport> PlacesProbe(const ProbeOptions& options) {
       {"Attention from ? to the bit asked for",
        ByPart(rows, "attention", FromQuestion, true)},
       {"Attention from a number to its bit",
-       ByPart(rows, "attention", FromNumber, true)}};
+       ByPart(rows, "attention", FromNumber, true)},
+      {"Attention from a number to its bit and the two on either side",
+       ByPart(rows, "attention", NearNumber, true)}};
   for (const auto& of_model : rows) {
     for (const PlacesRow& row : of_model) report.rows.push_back(ToJson(row));
   }

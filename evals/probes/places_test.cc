@@ -113,6 +113,13 @@ TEST(PlacesProbe, AttentionFindsBitsOfTheTrainedLength) {
   EXPECT_GT(row(1)["accuracy"].get<double>(), 0.98);
   EXPECT_GT(row(1)["attention_from_number"].get<double>(), 0.5);
   EXPECT_LT(row(2)["attention_from_number"].get<double>(), 0.3);
+  // With the neighbours it is more, and little more where the bit is found.
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_GT(row(i)["attention_near_number"].get<double>(),
+              row(i)["attention_from_number"].get<double>());
+  }
+  EXPECT_LT(row(1)["attention_near_number"].get<double>(),
+            row(1)["attention_from_number"].get<double>() + 0.15);
 }
 
 TEST(PlacesProbe, OtherFamiliesHaveNoPlaces) {

@@ -12,6 +12,7 @@ namespace {
 // Tokens of tasks/program.h, merged encoding.
 constexpr int32_t kQuestion = 3, kBits = 4, kVars = 5, kFirstName = 6;
 constexpr int64_t kBatch = 16;
+constexpr int64_t kNear = 2;
 
 }  // namespace
 
@@ -54,7 +55,8 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
   PlaceCounts counts;
   counts.asked = counts.correct = counts.numbers =
       std::vector<int64_t>(bits, 0);
-  counts.from_question = counts.from_number = std::vector<double>(bits, 0);
+  counts.from_question = counts.from_number = counts.near_number =
+      std::vector<double>(bits, 0);
   for (int64_t first = 0; first < examples; first += kBatch) {
     const int64_t batch = std::min(kBatch, examples - first);
     std::vector<int32_t> ids, targets;
@@ -80,7 +82,7 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
     }
     LT2_ASSIGN_OR_RETURN(const Tensor input,
                          ctx.FromHost<int32_t>(ids, {batch, seq}));
-    std::vector<double> weights(pairs.size(), 0);
+    std::vector<double> weights(pairs.size(), 0), near(pairs.size(), 0);
     AttentionWatch watch(model, /*selected=*/true);
     absl::Status status;
     model::ForwardOptions options;
@@ -89,7 +91,8 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
       const auto attention = watch.See(loop, layer, name, value);
       status.Update(attention.status());
       if (!attention.ok() || *attention == nullptr) return;
-      RaiseToWeights(**attention, pairs, &weights);
+      RaiseToWeights(**attention, pairs, 0, &weights);
+      RaiseToWeights(**attention, pairs, kNear, &near);
     };
     model::Tape tape(ctx, model::Tape::kInference);
     const model::Var logits = model.Logits(tape, input, options);
@@ -102,6 +105,7 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
       if (!question[i]) {
         ++counts.numbers[place];
         counts.from_number[place] += weights[i];
+        counts.near_number[place] += near[i];
         continue;
       }
       const int64_t token = pairs[i].row * seq + tokens[i].at;

@@ -32,8 +32,8 @@ struct PlaceCounts {
   // Of attention: sum over the questions of the largest weight that any head,
   // layer and loop gives the bit asked for, from the token `?`. And the same
   // from the token of each number in the program (`numbers` of them) to its
-  // bit. Zero without softmax attention.
-  std::vector<double> from_question, from_number;
+  // bit, and to it and the two on either side. Zero without softmax attention.
+  std::vector<double> from_question, from_number, near_number;
   std::vector<int64_t> numbers;
 };
 
