@@ -15,10 +15,10 @@
 #include "absl/flags/usage.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "evals/curricula/plots.h"
 #include "evals/curricula/preset.h"
 #include "evals/curricula/report.h"
 #include "evals/curricula/results.h"
+#include "evals/curricula/results_folder.h"
 #include "evals/curricula/schedule.h"
 #include "kernels/core/context.h"
 #include "kernels/core/json/strict_json.h"
@@ -45,6 +45,8 @@ ABSL_FLAG(double, success, 0,
           "stage or accuracy of the success table; 0 = the preset's");
 ABSL_FLAG(std::string, merge, "",
           "folders whose results.json are merged into --out, comma-separated");
+ABSL_FLAG(bool, report, false,
+          "train nothing, only report the runs that --out has");
 ABSL_FLAG(bool, dry_run, false, "print the queue, train nothing");
 ABSL_FLAG(std::string, train, "", "the program //tools:train, if elsewhere");
 ABSL_FLAG(std::string, data_dir, "",
@@ -78,43 +80,21 @@ Places FindPlaces() {
   return places;
 }
 
-absl::StatusOr<Results> ReadResultsFile(const std::string& folder) {
-  const std::string path = folder + "/results.json";
-  LT2_ASSIGN_OR_RETURN(const std::string text, model::ReadFile(path));
-  LT2_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, path));
-  return ParseResultsJson(json, path);
-}
-
-absl::Status WriteResults(const Results& results, const std::string& out) {
-  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
-      out + "/results.json", ResultsJson(results).dump(1) + "\n"));
-  LT2_RETURN_IF_ERROR(model::WriteFileAtomically(
-      out + "/results.md",
-      Report(results, absl::GetFlag(FLAGS_success), /*markdown=*/true)));
-  const auto svg = RenderSvg(MedianFigure(results));
-  if (absl::IsNotFound(svg.status())) {
-    std::fprintf(stderr, "no results.svg: %s\n",
-                 std::string(svg.status().message()).c_str());
-    return absl::OkStatus();
-  }
-  if (!svg.ok()) return svg.status();
-  return model::WriteFileAtomically(out + "/results.svg", *svg);
-}
-
 absl::Status MergeFolders(const std::string& out) {
   const std::vector<std::string> folders =
       absl::StrSplit(absl::GetFlag(FLAGS_merge), ',');
-  LT2_ASSIGN_OR_RETURN(Results merged, ReadResultsFile(folders[0]));
+  LT2_ASSIGN_OR_RETURN(Results merged, ReadResultsFolder(folders[0]));
   std::vector<std::string> warnings;
   for (size_t i = 1; i < folders.size(); ++i) {
-    LT2_ASSIGN_OR_RETURN(const Results more, ReadResultsFile(folders[i]));
+    LT2_ASSIGN_OR_RETURN(const Results more, ReadResultsFolder(folders[i]));
     LT2_ASSIGN_OR_RETURN(merged, Merge(merged, more, &warnings));
   }
   for (const std::string& warning : warnings) {
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   }
   LT2_RETURN_IF_ERROR(model::MakeFolder(out));
-  LT2_RETURN_IF_ERROR(WriteResults(merged, out));
+  LT2_RETURN_IF_ERROR(
+      WriteResultsFolder(merged, absl::GetFlag(FLAGS_success), out));
   std::fputs(Report(merged, absl::GetFlag(FLAGS_success), false).c_str(),
              stdout);
   return absl::OkStatus();
@@ -142,23 +122,21 @@ absl::StatusOr<std::vector<PlannedRun>> Select(const Preset& preset) {
   return runs;
 }
 
-// Of all runs of the preset that have a folder or are selected now.
-absl::StatusOr<Results> Collect(const Preset& preset,
-                                const std::vector<PlannedRun>& selected,
-                                const std::string& runs_folder) {
-  std::vector<RunOutcome> outcomes;
-  for (const PlannedRun& run : preset.runs) {
-    const std::string folder = runs_folder + "/" + run.name;
-    const bool wanted =
-        std::any_of(selected.begin(), selected.end(),
-                    [&](const PlannedRun& s) { return s.name == run.name; });
-    if (!wanted && access(folder.c_str(), F_OK) != 0) continue;
-    LT2_ASSIGN_OR_RETURN(RunOutcome outcome, ReadOutcome(folder, preset, run));
-    outcomes.push_back(std::move(outcome));
-  }
-  Results results = MakeResults(preset, std::move(outcomes));
+// Collects, writes and prints.
+absl::StatusOr<Results> ReportRuns(const Preset& preset,
+                                   const std::vector<PlannedRun>& selected,
+                                   const std::string& out,
+                                   const std::string& command) {
+  LT2_ASSIGN_OR_RETURN(Results results,
+                       CollectRuns(preset, selected, out + "/runs"));
   results.build = absl::StrCat("g++ ", __VERSION__,
                                LT2_HAVE_CUDA ? " with CUDA" : " without CUDA");
+  results.command = command;
+  LT2_RETURN_IF_ERROR(
+      WriteResultsFolder(results, absl::GetFlag(FLAGS_success), out));
+  std::fputs(Report(results, absl::GetFlag(FLAGS_success), false).c_str(),
+             stdout);
+  std::printf("wrote %s/results.json and results.md\n", out.c_str());
   return results;
 }
 
@@ -178,6 +156,11 @@ absl::StatusOr<int> TrainPreset(const Places& places, const std::string& out,
     return 0;
   }
   if (out.empty()) return InvalidArgument("--out is missing");
+  if (absl::GetFlag(FLAGS_report)) {
+    LT2_RETURN_IF_ERROR(
+        ReportRuns(preset, /*selected=*/{}, out, command).status());
+    return 0;
+  }
   ScheduleOptions options;
   options.train = places.train;
   if (options.train.empty()) {
@@ -196,6 +179,8 @@ absl::StatusOr<int> TrainPreset(const Places& places, const std::string& out,
   options.runs = out + "/runs";
   LT2_RETURN_IF_ERROR(model::MakeFolder(out));
   LT2_RETURN_IF_ERROR(model::MakeFolder(options.runs));
+  // What is there of another preset or patch is an error now, not at the end.
+  LT2_RETURN_IF_ERROR(CollectRuns(preset, runs, options.runs).status());
   // Held until the program ends.
   const int lock =
       open((out + "/.lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666);
@@ -233,12 +218,8 @@ absl::StatusOr<int> TrainPreset(const Places& places, const std::string& out,
   LT2_ASSIGN_OR_RETURN(const ScheduleEnd end, RunAll(preset, runs, options));
   if (terminal) std::fputs("\r\033[K", stderr);
 
-  LT2_ASSIGN_OR_RETURN(Results results, Collect(preset, runs, options.runs));
-  results.command = command;
-  LT2_RETURN_IF_ERROR(WriteResults(results, out));
-  std::fputs(Report(results, absl::GetFlag(FLAGS_success), false).c_str(),
-             stdout);
-  std::printf("wrote %s/results.json and results.md\n", out.c_str());
+  LT2_ASSIGN_OR_RETURN(const Results results,
+                       ReportRuns(preset, runs, out, command));
   if (end == ScheduleEnd::kInterrupted) return 130;
   if (end == ScheduleEnd::kTimeLimit) return 3;
   for (const RunOutcome& run : results.runs) {
@@ -280,6 +261,7 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Trains the grid of a preset and reports it.\n"
       "  curriculum --preset=figure9 --out=DIR [--device=cuda] [--jobs=N]\n"
+      "  curriculum --preset=figure9 --out=DIR --report\n"
       "  curriculum --merge=DIR,DIR --out=DIR\n"
       "Exit codes: 0 all done, 1 an error, 2 some runs failed, 3 the time "
       "limit, 130 Ctrl-C; after the last two the same command continues.");

@@ -97,6 +97,42 @@ TEST(Program, CtrlCSavesAndTheSameCommandContinues) {
       << Output();
 }
 
+// Killed without warning, on a machine that is taken away, say: the folder
+// tells what there is, and nothing is trained to find out.
+TEST(Program, AKilledProgramsFolderCanBeReported) {
+  const std::string out = "--out=" + Temp("killed");
+  const pid_t child = fork();
+  if (child == 0) {
+    if (freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
+    execl("evals/curriculum", "evals/curriculum", "--preset=smoke",
+          "--only=full-T1-s1",
+          "--patch={\"train\":{\"steps\":100000,\"advance_at\":1.0}}",
+          out.c_str(), nullptr);
+    _exit(127);
+  }
+  const std::string run = Temp("killed") + "/runs/full-T1-s1";
+  for (int i = 0; i < 30000; ++i) {
+    const auto text = model::ReadFile(run + "/log.jsonl");
+    if (text.ok() && !text->empty()) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  const std::string report = "--preset=smoke --report " + out;
+  EXPECT_EQ(Call(report), 1);
+  EXPECT_NE(Output().find("of another preset or patch"), std::string::npos);
+  ASSERT_EQ(Call(report + " '--patch={\"train\":{\"steps\":100000,"
+                          "\"advance_at\":1.0}}'"),
+            0)
+      << Output();
+  const nlohmann::json runs = ResultsOf("killed")["runs"];
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0]["status"], "partial");
+  EXPECT_GT(runs[0]["steps"], 0);
+  EXPECT_EQ(runs[0]["sessions"], 1);
+  EXPECT_NE(runs[0]["machine"], "");
+}
+
 TEST(Program, MistakesAreErrors) {
   EXPECT_EQ(Call(""), 1);
   EXPECT_NE(Output().find("--preset is missing"), std::string::npos);

@@ -4,7 +4,8 @@
 //       log.jsonl     its log: steps, evaluations, solved stages, tests
 //       output.txt    what it printed
 //       last/, final/ its checkpoints; final/ is there when it is done
-//       run.json      ours: seconds over all sessions, sessions, why it failed
+//       run.json      ours: seconds over all sessions, sessions, why it failed;
+//                     written from the start, every ten seconds, and at the end
 //
 // A log without final/ is that of a partial run: its stages are lower bounds.
 

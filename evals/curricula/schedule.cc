@@ -16,6 +16,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Seconds between notes of running ones: what a kill of this program loses.
+constexpr double kNotesEvery = 10;
+
 std::string Clocktime(double seconds) {
   const int64_t s = static_cast<int64_t>(std::max(0.0, seconds) + 0.5);
   return absl::StrFormat("%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
@@ -60,6 +63,8 @@ class Scheduler {
   absl::Status Start(Waiting next);
   absl::Status Reap();
   absl::Status Ended(const Active& a, int exit_code);
+  // What run.json says of a session that goes on or ended well.
+  SessionNotes NotesOf(const Active& a) const;
   void TellToStop(Active* a);
   void StopWhatMust();
   std::string Progress() const;
@@ -121,22 +126,27 @@ absl::Status Scheduler::Start(Waiting next) {
   spec.output = folder + "/output.txt";
   LT2_ASSIGN_OR_RETURN(a.pid, StartProgram(spec));
   a.start = Clock::now();
+  LT2_RETURN_IF_ERROR(WriteNotes(folder, NotesOf(a)));
   free_slots_.erase(a.slot);
   active_.push_back(a);
   changed_ = true;
   return absl::OkStatus();
 }
 
+SessionNotes Scheduler::NotesOf(const Active& a) const {
+  SessionNotes notes;
+  notes.seconds = a.notes.seconds + Since(a.start);
+  notes.sessions = a.notes.sessions + 1;
+  notes.machine = options_.machine;
+  return notes;
+}
+
 absl::Status Scheduler::Ended(const Active& a, int exit_code) {
   const std::string folder = Folder(*a.run);
-  SessionNotes notes = a.notes;
-  notes.seconds += Since(a.start);
-  notes.machine = options_.machine;
-  ++notes.sessions;
+  SessionNotes notes = NotesOf(a);
   // 130 is the program's own answer to being told to stop.
   const bool stopped = exit_code == 130 || (a.told_to_stop && exit_code > 128);
   notes.failed = exit_code != 0 && !stopped;
-  notes.reason = "";
   if (notes.failed) {
     notes.reason = exit_code > 128
                        ? absl::StrCat("killed by signal ", exit_code - 128)
@@ -252,7 +262,7 @@ std::string Scheduler::Progress() const {
 absl::StatusOr<ScheduleEnd> Scheduler::Run(
     const std::vector<PlannedRun>& runs) {
   LT2_RETURN_IF_ERROR(Enqueue(runs));
-  Clock::time_point last_progress = start_;
+  Clock::time_point last_progress = start_, last_notes = start_;
   for (;;) {
     LT2_RETURN_IF_ERROR(Reap());
     StopWhatMust();
@@ -266,6 +276,12 @@ absl::StatusOr<ScheduleEnd> Scheduler::Run(
       options_.progress(Progress());
       last_progress = Clock::now();
       changed_ = false;
+    }
+    if (Since(last_notes) >= kNotesEvery) {
+      for (const Active& a : active_) {
+        LT2_RETURN_IF_ERROR(WriteNotes(Folder(*a.run), NotesOf(a)));
+      }
+      last_notes = Clock::now();
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(options_.poll));
   }
