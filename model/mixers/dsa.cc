@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/attention/attention.h"
 #include "model/mixers/kv_cache.h"
 
 namespace lt2::model {
@@ -110,6 +111,14 @@ Indexer Dsa::IndexerOf(Tape& tape, const Var& x,
   return indexer;
 }
 
+// Gathering tokens costs several times what reading all of them in order does.
+bool Dsa::SelectsAll(const Heads& heads, float scale) const {
+  return heads.q.dim(1) <= shape_.top_k &&
+         kernels::AttentionSupports(
+             {heads.q.value(), heads.k.value(), heads.v.value(), scale})
+             .ok();
+}
+
 Var Dsa::Attend(Tape& tape, const Var& x, const Heads& heads,
                 const MixerCall& call) const {
   if (!tape.ok()) return Var();
@@ -148,7 +157,7 @@ Var Dsa::Attend(Tape& tape, const Var& x, const Heads& heads,
   }
   Tensor indices, lse;
   Var o;
-  if (Phase(call.step) == 1) {
+  if (Phase(call.step) == 1 || SelectsAll(heads, scale)) {
     o = Attention(tape, heads.q, heads.k, heads.v, scale, 0, &lse);
   } else {
     indices = IndexerTopK(tape, indexer, shape_.top_k, Tensor());

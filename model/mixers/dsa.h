@@ -14,7 +14,8 @@
 // p_t is the attention's own distribution, averaged over its heads, a constant
 // here. So the indexer learns from the KL loss alone and all else from the
 // model's loss alone. In the first warmup_steps training steps attention is
-// dense and the KL is over all tokens; then the set is the top_k.
+// dense and the KL is over all tokens; then the set is the top_k. (Up to top_k
+// tokens that is all of them, and dense attention computes the same faster.)
 //
 // DeepSeek-V3.2 differs where this mixer's place asks for it: its queries come
 // from a latent, its kI has a LayerNorm (here RMSNorm), its rope turns a part
@@ -66,6 +67,9 @@ class Dsa : public Mixer {
   };
   Heads Project(Tape& tape, const Var& x, const Position& position);
   Indexer IndexerOf(Tape& tape, const Var& x, const Position& position) const;
+  // True if every query selects all tokens that it sees, and the operator for
+  // that can evaluate these heads.
+  bool SelectsAll(const Heads& heads, float scale) const;
   // Attention over the selected tokens; updates the state if there is one.
   Var Attend(Tape& tape, const Var& x, const Heads& heads,
              const MixerCall& call) const;
