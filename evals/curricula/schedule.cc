@@ -126,11 +126,10 @@ absl::Status Scheduler::Start(Waiting next) {
   spec.output = folder + "/output.txt";
   LT2_ASSIGN_OR_RETURN(a.pid, StartProgram(spec));
   a.start = Clock::now();
-  LT2_RETURN_IF_ERROR(WriteNotes(folder, NotesOf(a)));
   free_slots_.erase(a.slot);
   active_.push_back(a);
   changed_ = true;
-  return absl::OkStatus();
+  return WriteNotes(folder, NotesOf(a));
 }
 
 SessionNotes Scheduler::NotesOf(const Active& a) const {

@@ -77,17 +77,19 @@ void AddFirstTokenMass(const QueriesAndKeys& layer, AttentionMass* mass) {
 
 void RaiseToWeights(const QueriesAndKeys& layer,
                     const std::vector<QueryKey>& pairs, int64_t radius,
-                    std::vector<double>* weights) {
+                    std::vector<KeyWeight>* weights) {
   const int64_t heads = layer.q_shape.dim(2);
   for (size_t i = 0; i < pairs.size(); ++i) {
     const QueryKey& pair = pairs[i];
+    KeyWeight& weight = (*weights)[i];
     const int64_t first = std::max<int64_t>(pair.key - radius, 0);
     const int64_t last = std::min(pair.key + radius, pair.query);
     for (int64_t h = 0; h < heads; ++h) {
       const std::vector<double> p = Weights(layer, pair.row, h, pair.query);
-      (*weights)[i] = std::max(
-          (*weights)[i],
-          std::accumulate(p.begin() + first, p.begin() + last + 1, 0.0));
+      const double near =
+          std::accumulate(p.begin() + first, p.begin() + last + 1, 0.0);
+      weight.exact = std::max(weight.exact, p[pair.key]);
+      weight.near = std::max(weight.near, near);
     }
   }
 }

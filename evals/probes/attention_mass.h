@@ -58,12 +58,16 @@ struct QueryKey {
   int64_t row = 0, query = 0, key = 0;
 };
 
-// (*weights)[i] becomes the largest sum of p(query, k) over |k - key| <=
-// radius, of pairs[i] in any head of the layer, if that is more than it is.
-// O(pairs heads seq d).
+// What a head gives a pair's key, and that with the keys at most `radius` away.
+struct KeyWeight {
+  double exact = 0, near = 0;
+};
+
+// Raises each number of (*weights)[i] to the largest that any head of the layer
+// gives pairs[i]. O(pairs heads seq d).
 void RaiseToWeights(const QueriesAndKeys& layer,
                     const std::vector<QueryKey>& pairs, int64_t radius,
-                    std::vector<double>* weights);
+                    std::vector<KeyWeight>* weights);
 
 }  // namespace lt2::evals
 

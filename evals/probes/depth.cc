@@ -186,14 +186,8 @@ absl::StatusOr<std::vector<DepthState>> DepthStates(model::LoopedModel& model,
 absl::StatusOr<ProbeReport> DepthProbe(const ProbeOptions& options) {
   LT2_ASSIGN_OR_RETURN(const std::vector<TrainedModel> models,
                        FindModels(options));
-  std::vector<std::vector<DepthRow>> rows(models.size());
-  LT2_RETURN_IF_ERROR(RunJobs(
-      static_cast<int64_t>(models.size()), options,
-      [&](int64_t i) -> absl::Status {
-        LT2_ASSIGN_OR_RETURN(rows[i], Measure(models[i], options));
-        return absl::OkStatus();
-      },
-      [&](int64_t i) { return models[i].label(); }));
+  LT2_ASSIGN_OR_RETURN(const std::vector<std::vector<DepthRow>> rows,
+                       MeasureEach(models, options, Measure));
   ProbeReport report;
   report.probe = "depth";
   report.title = "What each loop adds: score and state after every loop";

@@ -41,6 +41,23 @@ absl::StatusOr<LoadedModel> Load(const TrainedModel& trained, Device device,
 absl::StatusOr<LoadedModel> Create(const model::ModelConfig& config,
                                    uint64_t seed, Device device, bool training);
 
+// What `measure` finds in each model, as RunJobs runs it.
+template <typename Row>
+absl::StatusOr<std::vector<std::vector<Row>>> MeasureEach(
+    const std::vector<TrainedModel>& models, const ProbeOptions& options,
+    absl::StatusOr<std::vector<Row>> (*measure)(const TrainedModel&,
+                                                const ProbeOptions&)) {
+  std::vector<std::vector<Row>> rows(models.size());
+  LT2_RETURN_IF_ERROR(RunJobs(
+      static_cast<int64_t>(models.size()), options,
+      [&](int64_t i) -> absl::Status {
+        LT2_ASSIGN_OR_RETURN(rows[i], measure(models[i], options));
+        return absl::OkStatus();
+      },
+      [&](int64_t i) { return models[i].label(); }));
+  return rows;
+}
+
 // The task of the model's column.
 absl::StatusOr<std::unique_ptr<tasks::Task>> MakeTask(
     const TrainedModel& trained, const ProbeOptions& options);

@@ -151,14 +151,8 @@ absl::StatusOr<ProbeReport> PlacesProbe(const ProbeOptions& options) {
                    models.begin(), models.end(),
                    [](const TrainedModel& m) { return m.family != "program"; }),
                models.end());
-  std::vector<std::vector<PlacesRow>> rows(models.size());
-  LT2_RETURN_IF_ERROR(RunJobs(
-      static_cast<int64_t>(models.size()), options,
-      [&](int64_t i) -> absl::Status {
-        LT2_ASSIGN_OR_RETURN(rows[i], Measure(models[i], options));
-        return absl::OkStatus();
-      },
-      [&](int64_t i) { return models[i].label(); }));
+  LT2_ASSIGN_OR_RETURN(const std::vector<std::vector<PlacesRow>> rows,
+                       MeasureEach(models, options, Measure));
   ProbeReport report;
   report.probe = "places";
   report.title = "Which places of its array a model of programs can read";

@@ -82,7 +82,7 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
     }
     LT2_ASSIGN_OR_RETURN(const Tensor input,
                          ctx.FromHost<int32_t>(ids, {batch, seq}));
-    std::vector<double> weights(pairs.size(), 0), near(pairs.size(), 0);
+    std::vector<KeyWeight> weights(pairs.size());
     AttentionWatch watch(model, /*selected=*/true);
     absl::Status status;
     model::ForwardOptions options;
@@ -91,8 +91,7 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
       const auto attention = watch.See(loop, layer, name, value);
       status.Update(attention.status());
       if (!attention.ok() || *attention == nullptr) return;
-      RaiseToWeights(**attention, pairs, 0, &weights);
-      RaiseToWeights(**attention, pairs, kNear, &near);
+      RaiseToWeights(**attention, pairs, kNear, &weights);
     };
     model::Tape tape(ctx, model::Tape::kInference);
     const model::Var logits = model.Logits(tape, input, options);
@@ -104,8 +103,8 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
       const int64_t place = tokens[i].place;
       if (!question[i]) {
         ++counts.numbers[place];
-        counts.from_number[place] += weights[i];
-        counts.near_number[place] += near[i];
+        counts.from_number[place] += weights[i].exact;
+        counts.near_number[place] += weights[i].near;
         continue;
       }
       const int64_t token = pairs[i].row * seq + tokens[i].at;
@@ -113,7 +112,7 @@ absl::StatusOr<PlaceCounts> CountPlaces(model::LoopedModel& model,
       ++counts.asked[place];
       counts.correct[place] +=
           std::max_element(row, row + vocab) - row == targets[token];
-      counts.from_question[place] += weights[i];
+      counts.from_question[place] += weights[i].exact;
     }
   }
   return counts;

@@ -103,27 +103,25 @@ TEST(RaiseToWeights, TakesTheLargestHeadWithinTheWindow) {
     layer.k.push_back(static_cast<float>(t));
   }
   const std::vector<QueryKey> pairs = {{0, 3, 3}, {0, 3, 0}, {0, 2, 1}};
-  std::vector<double> weights(3, 0);
-  RaiseToWeights(layer, pairs, /*radius=*/0, &weights);
-  const double e = std::exp(1.0);
-  EXPECT_NEAR(weights[0], e * e * e / (1 + e + e * e + e * e * e), 1e-6);
-  EXPECT_NEAR(weights[1], 0.25, 1e-12);  // the head that looks at all alike
-  EXPECT_NEAR(weights[2], 1 / 3., 1e-12);
+  std::vector<KeyWeight> weights(3);
+  RaiseToWeights(layer, pairs, /*radius=*/1, &weights);
+  const double e = std::exp(1.0), all = 1 + e + e * e + e * e * e;
+  EXPECT_NEAR(weights[0].exact, e * e * e / all, 1e-6);
+  EXPECT_NEAR(weights[1].exact, 0.25,
+              1e-12);  // the head that looks at all alike
+  EXPECT_NEAR(weights[2].exact, 1 / 3., 1e-12);
+  // With its neighbours, as far as there are any before the query.
+  EXPECT_NEAR(weights[0].near, (e * e + e * e * e) / all, 1e-6);
+  EXPECT_NEAR(weights[1].near, 0.5, 1e-12);
+  EXPECT_NEAR(weights[2].near, 1, 1e-12);
   // What is larger already stays, and what is out of the window gets nothing.
   layer.window = 2;
-  weights = {1, 0, 0};
+  weights = {{1, 1}, {0, 0}, {0, 0}};
   RaiseToWeights(layer, pairs, /*radius=*/0, &weights);
-  EXPECT_EQ(weights[0], 1);
-  EXPECT_EQ(weights[1], 0);
-  EXPECT_NEAR(weights[2], 0.5, 1e-12);
-  // With its neighbours, as far as there are any before the query.
-  layer.window = 0;
-  weights = {0, 0, 0};
-  RaiseToWeights(layer, pairs, /*radius=*/1, &weights);
-  EXPECT_NEAR(weights[0], (e * e + e * e * e) / (1 + e + e * e + e * e * e),
-              1e-6);
-  EXPECT_NEAR(weights[1], 0.5, 1e-12);
-  EXPECT_NEAR(weights[2], 1, 1e-12);
+  EXPECT_EQ(weights[0].exact, 1);
+  EXPECT_EQ(weights[1].exact, 0);
+  EXPECT_NEAR(weights[2].exact, 0.5, 1e-12);
+  EXPECT_NEAR(weights[2].near, 0.5, 1e-12);  // no neighbours
 }
 
 ProbeOptions Options() {
