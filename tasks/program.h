@@ -42,6 +42,17 @@
 // then the numbers 0, ..., numbers-1, or the digits 0, ..., base-1. Bits and
 // numbers are different tokens.
 //
+// A program of the paper reads few of its bits: five are pointed to, however
+// many there are. With "assign": p each of the n statements is instead, with
+// probability p, one that points `a` to a place drawn anew, which may be that
+// of another variable, and so reads another bit:
+//
+//   a = 17                               merged: a #17 ?
+//   assert bits [ a ] == ?
+//
+// That is another task, which teaches to read places sooner; results in the
+// paper's are on programs without.
+//
 // Spec: {"task": "program", "bits": 8, "swaps": 8, "encoding": "merged",
 //        "variables": 5, "numbers": 256, "base": 16}
 // or with "min_bits": m uniform from min_bits to bits, in each example anew

@@ -42,6 +42,7 @@ struct Parsed {
   std::vector<int> bits;
   std::vector<int> initial;        // [5]
   std::vector<std::string> swaps;  // "xy"
+  std::vector<int> assigned;       // places, in order
   std::vector<int> answers;
 };
 
@@ -71,6 +72,10 @@ Parsed RunWords(const std::string& text) {
       EXPECT_NE(words[0], words[2]);
       std::swap(place[words[0][0] - 'a'], place[words[2][0] - 'a']);
       run.swaps.push_back(words[0] + words[2]);
+    } else if (words.size() == 3) {  // a = 1
+      EXPECT_EQ(line.substr(0, 4), "a = ");
+      EXPECT_TRUE(absl::SimpleAtoi(words[2], &place[0]));
+      run.assigned.push_back(place[0]);
     } else {
       EXPECT_EQ(line, "");
     }
@@ -93,8 +98,14 @@ Parsed RunMerged(const std::string& text) {
   run.initial = place;
   while (at < words.size()) {
     const char x = words[at++][0], y = words[at++][0];
-    std::swap(place[x - 'a'], place[y - 'a']);
-    run.swaps.push_back({x, y});
+    if (y == '#') {
+      EXPECT_EQ(x, 'a');
+      place[0] = std::atoi(words[at - 1].c_str() + 1);
+      run.assigned.push_back(place[0]);
+    } else {
+      std::swap(place[x - 'a'], place[y - 'a']);
+      run.swaps.push_back({x, y});
+    }
     EXPECT_EQ(words[at++], "?");
     run.answers.push_back(run.bits[place[0]]);
   }
@@ -314,6 +325,61 @@ TEST(Program, LengthsCanBeUniform) {
       CreateTask({{"task", "program"}, {"bits", 12}, {"min_bits", 13}}).ok());
   EXPECT_FALSE(
       CreateTask({{"task", "program"}, {"stage", 1}, {"min_bits", 8}}).ok());
+}
+
+// With assign: p a statement is, with probability p, one that points `a` to a
+// uniform place.
+TEST(Program, StatementsCanAssign) {
+  const json spec = {
+      {"task", "program"}, {"bits", 8}, {"swaps", 40}, {"assign", 0.25}};
+  json words_spec = spec;
+  words_spec["encoding"] = "words";
+  const auto merged = Make(spec), words = Make(words_spec);
+  EXPECT_EQ(merged->spec()["assign"], 0.25);
+  EXPECT_EQ(merged->max_length(Split::kTrain), 8 + 12 + 3 * 40);
+  EXPECT_EQ(words->max_length(Split::kTrain), 2 * 8 + 24 + 16 * 40);
+  std::vector<double> places(8);
+  double assigned = 0;
+  constexpr double kExamples = 500;
+  for (int64_t i = 0; i < kExamples; ++i) {
+    const Example a = Get(*merged, i), b = Get(*words, i);
+    const Parsed x = RunMerged(ProgramText(a.inputs, false, 5));
+    const Parsed y = RunWords(ProgramText(b.inputs, true, 5));
+    EXPECT_EQ(x.swaps.size() + x.assigned.size(), 40u);
+    EXPECT_EQ(x.swaps, y.swaps);
+    EXPECT_EQ(x.assigned, y.assigned);
+    EXPECT_EQ(x.answers, Answers(a));
+    EXPECT_EQ(y.answers, Answers(b));
+    EXPECT_EQ(a.inputs.size(), 8u + 12 + 3 * 40);
+    EXPECT_EQ(b.inputs.size(), 2 * 8 + 24 + 16 * 40 - 4 * y.assigned.size());
+    assigned += static_cast<double>(x.assigned.size());
+    for (const int place : x.assigned) ++places[place];
+  }
+  EXPECT_NEAR(assigned, kExamples * 10, 5 * std::sqrt(kExamples * 40 * 3 / 16));
+  for (const double count : places) {
+    EXPECT_NEAR(count, assigned / 8, 5 * std::sqrt(assigned / 8));
+  }
+
+  // Every statement, in digits: longer than a swap, and as long as it says.
+  for (const char* encoding : {"merged", "words"}) {
+    const auto all = Make({{"task", "program"},
+                           {"bits", 8},
+                           {"swaps", 3},
+                           {"assign", 1},
+                           {"base", 2},
+                           {"encoding", encoding}});
+    EXPECT_EQ(static_cast<int64_t>(Get(*all, 0).inputs.size()),
+              all->max_length(Split::kTrain));
+    EXPECT_EQ(Answers(Get(*all, 0)).size(), 3u);
+  }
+  // None: the paper's programs, and the spec they had.
+  json none = spec;
+  none["assign"] = 0;
+  EXPECT_FALSE(Make(none)->spec().contains("assign"));
+  none.erase("assign");
+  EXPECT_EQ(Make(none)->max_length(Split::kTrain), 8 + 12 + 3 * 40);
+  EXPECT_FALSE(
+      CreateTask({{"task", "program"}, {"stage", 1}, {"assign", 1.5}}).ok());
 }
 
 TEST(Program, OtherNumbersOfVariablesWork) {
