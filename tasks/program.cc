@@ -40,7 +40,7 @@ struct Parameters {
   int64_t variables = 5, numbers = 256;
   int64_t base = 0;         // 0: a number is one token.
   int64_t digits = 1;       // Of a number.
-  double assign = 0;        // The share of statements that assign to `a`.
+  int64_t assigns = 0;      // Statements that assign to `a`, before the swaps.
   std::vector<int> stages;  // Empty: one setting given by bits and swaps.
   std::vector<Setting> settings;
 };
@@ -57,18 +57,14 @@ class Program : public Task {
     return FirstName() + p_.variables + (p_.base > 0 ? p_.base : p_.numbers);
   }
   int64_t max_length(Split) const override {
-    // A statement with its question: a swap, or an assignment of a number.
-    int64_t statement = p_.words ? 16 : 3;
-    if (p_.assign > 0) {
-      statement = std::max(statement, p_.digits + (p_.words ? 11 : 2));
-    }
     int64_t longest = 0;
     for (const Setting& s : p_.settings) {
-      longest = std::max(longest, (p_.words ? 2 * s.bits + 4 + 4 * p_.variables
-                                            : s.bits + 2 + 2 * p_.variables) +
-                                      statement * s.swaps);
+      longest = std::max(
+          longest, p_.words ? 2 * s.bits + 4 + 4 * p_.variables + 16 * s.swaps
+                            : s.bits + 2 + 2 * p_.variables + 3 * s.swaps);
     }
-    return longest + p_.variables * (p_.digits - 1);
+    return longest + p_.variables * (p_.digits - 1) +
+           p_.assigns * (p_.digits + (p_.words ? 11 : 2));
   }
   double chance() const override { return 0.5; }
 
@@ -84,7 +80,7 @@ class Program : public Task {
                            {"variables", p_.variables},
                            {"numbers", p_.numbers}};
     if (p_.base > 0) spec["base"] = p_.base;
-    if (p_.assign > 0) spec["assign"] = p_.assign;
+    if (p_.assigns > 0) spec["assigns"] = p_.assigns;
     if (p_.stages.empty()) {
       const Setting& setting = p_.settings[0];
       if (setting.min_bits < setting.bits) spec["min_bits"] = setting.min_bits;
@@ -168,16 +164,15 @@ class Program : public Task {
     }
 
     std::vector<int64_t> place = initial;
+    for (int64_t assign = 0; assign < p_.assigns; ++assign) {
+      place[0] = rng.Below(n);
+      emit(first_name);
+      if (p_.words) emit(kAssign);
+      number(place[0]);
+      if (p_.words) emit(kNewline);
+      WriteQuestion(first_name, bits[place[0]], emit);
+    }
     for (int64_t swap = 0; swap < setting.swaps; ++swap) {
-      if (p_.assign > 0 && rng.Uniform() <= p_.assign) {
-        place[0] = rng.Below(n);
-        emit(first_name);
-        if (p_.words) emit(kAssign);
-        number(place[0]);
-        if (p_.words) emit(kNewline);
-        WriteQuestion(first_name, bits[place[0]], emit);
-        continue;
-      }
       const int64_t x = rng.Below(p_.variables);
       int64_t y = rng.Below(p_.variables - 1);
       if (y >= x) ++y;
@@ -249,7 +244,7 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
   if (p.base > 0) {
     for (int64_t n = p.base; n < p.numbers; n *= p.base) ++p.digits;
   }
-  p.assign = reader.Float("assign", 0, 0, 1);
+  p.assigns = reader.Int("assigns", 0, 0, kMaxSwaps);
   const int forms = reader.Has("stage") + reader.Has("stages") +
                     (reader.Has("bits") || reader.Has("swaps"));
   if (forms > 1) {

@@ -43,20 +43,20 @@
 // numbers are different tokens.
 //
 // A program of the paper reads few of its bits: five are pointed to, however
-// many there are. With "assign": p each of the n statements is instead, with
-// probability p, one that points `a` to a place drawn anew, which may be that
-// of another variable, and so reads another bit:
+// many there are. With "assigns": k the swaps come after k statements that
+// point `a` to a place drawn anew (it may be that of another variable), each
+// with its question, so that up to k more bits are read:
 //
 //   a = 17                               merged: a #17 ?
 //   assert bits [ a ] == ?
 //
-// That is another task, which teaches to read places sooner; results in the
-// paper's are on programs without.
+// That is another task, which teaches places sooner; results in the paper's are
+// on programs without.
 //
 // Spec: {"task": "program", "bits": 8, "swaps": 8, "encoding": "merged",
 //        "variables": 5, "numbers": 256, "base": 16}
 // or with "min_bits": m uniform from min_bits to bits, in each example anew
-// (swaps as given);
+// (swaps as given), or with "assigns";
 // or {"task": "program", "stage": k}: bits = swaps = 8 * 2^(k-1), k = 1..6;
 // or {"task": "program", "stages": [1, 2, 3]}: each example one of these with
 // equal probability, and one metric group a stage. vocab_size() depends on

@@ -327,59 +327,59 @@ TEST(Program, LengthsCanBeUniform) {
       CreateTask({{"task", "program"}, {"stage", 1}, {"min_bits", 8}}).ok());
 }
 
-// With assign: p a statement is, with probability p, one that points `a` to a
-// uniform place.
-TEST(Program, StatementsCanAssign) {
+// With assigns: k the swaps come after k statements that point `a` to a uniform
+// place.
+TEST(Program, AssignmentsComeBeforeSwaps) {
   const json spec = {
-      {"task", "program"}, {"bits", 8}, {"swaps", 40}, {"assign", 0.25}};
+      {"task", "program"}, {"bits", 8}, {"swaps", 4}, {"assigns", 20}};
   json words_spec = spec;
   words_spec["encoding"] = "words";
   const auto merged = Make(spec), words = Make(words_spec);
-  EXPECT_EQ(merged->spec()["assign"], 0.25);
-  EXPECT_EQ(merged->max_length(Split::kTrain), 8 + 12 + 3 * 40);
-  EXPECT_EQ(words->max_length(Split::kTrain), 2 * 8 + 24 + 16 * 40);
+  EXPECT_EQ(merged->spec()["assigns"], 20);
   std::vector<double> places(8);
-  double assigned = 0;
   constexpr double kExamples = 500;
   for (int64_t i = 0; i < kExamples; ++i) {
     const Example a = Get(*merged, i), b = Get(*words, i);
     const Parsed x = RunMerged(ProgramText(a.inputs, false, 5));
     const Parsed y = RunWords(ProgramText(b.inputs, true, 5));
-    EXPECT_EQ(x.swaps.size() + x.assigned.size(), 40u);
+    EXPECT_EQ(x.assigned.size(), 20u);
+    EXPECT_EQ(x.swaps.size(), 4u);
     EXPECT_EQ(x.swaps, y.swaps);
     EXPECT_EQ(x.assigned, y.assigned);
     EXPECT_EQ(x.answers, Answers(a));
     EXPECT_EQ(y.answers, Answers(b));
-    EXPECT_EQ(a.inputs.size(), 8u + 12 + 3 * 40);
-    EXPECT_EQ(b.inputs.size(), 2 * 8 + 24 + 16 * 40 - 4 * y.assigned.size());
-    assigned += static_cast<double>(x.assigned.size());
-    for (const int place : x.assigned) ++places[place];
+    for (int j = 0; j < 20; ++j) {
+      EXPECT_EQ(x.answers[j], x.bits[x.assigned[j]]);
+      ++places[x.assigned[j]];
+    }
+    EXPECT_EQ(a.inputs.size(), 8u + 12 + 3 * (20 + 4));
+    EXPECT_EQ(b.inputs.size(), 2u * 8 + 24 + 12 * 20 + 16 * 4);
+    EXPECT_EQ(a.inputs.size(), merged->max_length(Split::kTrain));
+    EXPECT_EQ(b.inputs.size(), words->max_length(Split::kTrain));
   }
-  EXPECT_NEAR(assigned, kExamples * 10, 5 * std::sqrt(kExamples * 40 * 3 / 16));
+  const double expected = kExamples * 20 / 8;
   for (const double count : places) {
-    EXPECT_NEAR(count, assigned / 8, 5 * std::sqrt(assigned / 8));
+    EXPECT_NEAR(count, expected, 5 * std::sqrt(expected));
   }
 
-  // Every statement, in digits: longer than a swap, and as long as it says.
   for (const char* encoding : {"merged", "words"}) {
-    const auto all = Make({{"task", "program"},
-                           {"bits", 8},
-                           {"swaps", 3},
-                           {"assign", 1},
-                           {"base", 2},
-                           {"encoding", encoding}});
-    EXPECT_EQ(static_cast<int64_t>(Get(*all, 0).inputs.size()),
-              all->max_length(Split::kTrain));
-    EXPECT_EQ(Answers(Get(*all, 0)).size(), 3u);
+    const auto binary = Make({{"task", "program"},
+                              {"bits", 8},
+                              {"swaps", 3},
+                              {"assigns", 2},
+                              {"base", 2},
+                              {"encoding", encoding}});
+    EXPECT_EQ(static_cast<int64_t>(Get(*binary, 0).inputs.size()),
+              binary->max_length(Split::kTrain));
+    EXPECT_EQ(Answers(Get(*binary, 0)).size(), 5u);
   }
   // None: the paper's programs, and the spec they had.
   json none = spec;
-  none["assign"] = 0;
-  EXPECT_FALSE(Make(none)->spec().contains("assign"));
-  none.erase("assign");
-  EXPECT_EQ(Make(none)->max_length(Split::kTrain), 8 + 12 + 3 * 40);
+  none["assigns"] = 0;
+  EXPECT_FALSE(Make(none)->spec().contains("assigns"));
+  EXPECT_EQ(Make(none)->max_length(Split::kTrain), 8 + 12 + 3 * 4);
   EXPECT_FALSE(
-      CreateTask({{"task", "program"}, {"stage", 1}, {"assign", 1.5}}).ok());
+      CreateTask({{"task", "program"}, {"stage", 1}, {"assigns", -1}}).ok());
 }
 
 TEST(Program, OtherNumbersOfVariablesWork) {

@@ -30,7 +30,7 @@ std::vector<json> Specs() {
       {{"task", "program"}, {"stages", {1, 2, 3}}},
       {{"task", "program"}, {"stage", 2}, {"base", 10}},
       {{"task", "program"}, {"bits", 20}, {"min_bits", 8}, {"swaps", 4}},
-      {{"task", "program"}, {"bits", 20}, {"swaps", 9}, {"assign", 0.5}},
+      {{"task", "program"}, {"bits", 20}, {"swaps", 9}, {"assigns", 5}},
       {{"task", "text"},
        {"train_files", {"testdata/text/sample.txt"}},
        {"length", 64}},

@@ -28,7 +28,8 @@ const char kConfig[] = R"({
                           {"task": "program", "bits": 8, "swaps": 8}]},
   "train": {"steps": 60, "batch": 4, "batch_tokens": 200, "lr": 0.003, "warmup": 5,
             "checkpoint_every": 2, "eval_every": 7, "eval_examples": 8,
-            "confirm_examples": 16, "test_examples": 9, "advance_at": 0.4},
+            "confirm_examples": 16, "test_examples": 9, "advance_at": 1,
+            "stage_advance_at": [0.4, 0.4]},
   "test": [{"task": "program", "bits": 8, "swaps": 2},
            {"task": "program", "bits": 8, "swaps": 16}]
 })";

@@ -44,6 +44,7 @@ void ReadTrain(JsonReader r, TrainConfig* c) {
   c->checkpoint_every = r.Int("checkpoint_every", c->checkpoint_every, 0);
   c->stop_at = r.Float("stop_at", c->stop_at, 0, 2);
   c->advance_at = r.Float("advance_at", c->advance_at, 0, 1);
+  c->stage_advance_at = r.Floats("stage_advance_at", 0, 1);
   c->stage_steps = r.Int("stage_steps", c->stage_steps, 1);
 }
 
@@ -113,6 +114,12 @@ absl::StatusOr<TrainConfig> ReadTrainConfig(const nlohmann::json& json,
   ReadTrain(r.Object("train"), &c);
   LT2_RETURN_IF_ERROR(r.Finish());
   LT2_RETURN_IF_ERROR(ReadData(json["data"], data_dir, &c));
+  if (!c.stage_advance_at.empty() &&
+      c.stage_advance_at.size() != c.stages.size()) {
+    return InvalidArgument(
+        "train.stage_advance_at: ", c.stage_advance_at.size(), " numbers for ",
+        c.stages.size(), " stages");
+  }
   LT2_RETURN_IF_ERROR(ReadTests(tests, data_dir, &c));
   nlohmann::json model = json["model"];
   const int64_t vocab = c.stages[0]->vocab_size();

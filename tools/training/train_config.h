@@ -16,9 +16,9 @@
 //   }
 //
 // A curriculum moves to its next task when the accuracy on the validation split
-// reaches advance_at, and ends the run when the last is reached or a stage has
-// used stage_steps. All its tasks need one vocabulary, and the tests' must not
-// be larger.
+// reaches advance_at (or the stage's own, of the list stage_advance_at), and
+// ends the run when the last is reached or a stage has used stage_steps. All
+// its tasks need one vocabulary, and the tests' must not be larger.
 //
 // Evaluations must be frequent for a curriculum to advance without delay, and
 // large for its decisions to be sure. With confirm_examples > 0 both are cheap:
@@ -63,6 +63,7 @@ struct TrainConfig {
   int64_t checkpoint_every = 0;     // 0: at the end only
   double stop_at = 2;               // accuracy that ends the run early
   double advance_at = 0.9;
+  std::vector<double> stage_advance_at;  // empty, or in place of advance_at
   int64_t stage_steps = 100000;
   // With a time limit: over the last so many seconds before it, the rate is
   // also multiplied by the share of them that is left. A run that is cut off
@@ -74,6 +75,11 @@ struct TrainConfig {
   // short sequences with few answers, whose steps cost next to nothing on a
   // GPU.
   int64_t BatchOf(const tasks::Task& task) const;
+
+  // The accuracy that ends stage i (from 0) of a curriculum.
+  double AdvanceAt(int64_t i) const {
+    return stage_advance_at.empty() ? advance_at : stage_advance_at[i];
+  }
 
   nlohmann::json json;  // with every default of model and data filled in
 };

@@ -75,6 +75,28 @@ TEST(TrainConfig, BatchesHoldAtLeastSoManyTokens) {
   EXPECT_EQ(c->BatchOf(*c->stages[1]), 32);
 }
 
+TEST(TrainConfig, EveryStageMayHaveItsOwnThreshold) {
+  json config = Valid();
+  config["data"] = {{"curriculum",
+                     {{{"task", "program"}, {"bits", 8}, {"swaps", 1}},
+                      {{"task", "program"}, {"bits", 8}, {"swaps", 8}}}}};
+  config["train"] = {{"advance_at", 0.8}};
+  auto c = ReadTrainConfig(config, "");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->AdvanceAt(0), 0.8);
+  EXPECT_EQ(c->AdvanceAt(1), 0.8);
+  config["train"]["stage_advance_at"] = {0.95, 0.9};
+  c = ReadTrainConfig(config, "");
+  ASSERT_TRUE(c.ok()) << c.status();
+  EXPECT_EQ(c->AdvanceAt(0), 0.95);
+  EXPECT_EQ(c->AdvanceAt(1), 0.9);
+  config["train"]["stage_advance_at"] = {0.95};
+  EXPECT_EQ(ReadTrainConfig(config, "").status().message(),
+            "train.stage_advance_at: 1 numbers for 2 stages");
+  config["train"]["stage_advance_at"] = {0.95, 1.5};
+  EXPECT_FALSE(ReadTrainConfig(config, "").ok());
+}
+
 TEST(Progress, BarAndDuration) {
   EXPECT_EQ(Duration(59.6), "1:00");
   EXPECT_EQ(Duration(3723), "1:02:03");

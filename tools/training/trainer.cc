@@ -386,7 +386,8 @@ absl::StatusOr<RunResult> Run::Execute() {
     LT2_RETURN_IF_ERROR(Step());
     if (config_.eval_every > 0 && state_.step % config_.eval_every == 0) {
       LT2_RETURN_IF_ERROR(Evaluate(config_.eval_examples));
-      const double advance_at = curriculum ? config_.advance_at : 2;
+      const double advance_at =
+          curriculum ? config_.AdvanceAt(state_.stage) : 2;
       LT2_RETURN_IF_ERROR(Confirm(std::min(config_.stop_at, advance_at)));
       if (state_.accuracy >= advance_at) {
         LT2_RETURN_IF_ERROR(AdvanceCurriculum());
