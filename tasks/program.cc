@@ -41,6 +41,7 @@ struct Parameters {
   int64_t base = 0;         // 0: a number is one token.
   int64_t digits = 1;       // Of a number.
   int64_t assigns = 0;      // Statements that assign to `a`, before the swaps.
+  int64_t rounds = 1;       // Times that the variables are placed anew.
   std::vector<int> stages;  // Empty: one setting given by bits and swaps.
   std::vector<Setting> settings;
 };
@@ -59,12 +60,15 @@ class Program : public Task {
   int64_t max_length(Split) const override {
     int64_t longest = 0;
     for (const Setting& s : p_.settings) {
-      longest = std::max(
-          longest, p_.words ? 2 * s.bits + 4 + 4 * p_.variables + 16 * s.swaps
-                            : s.bits + 2 + 2 * p_.variables + 3 * s.swaps);
+      const int64_t array = p_.words ? 2 * s.bits + 4 : s.bits + 1;
+      const int64_t placing = p_.variables * (p_.digits + (p_.words ? 3 : 1)) +
+                              (p_.words ? 0 : 1);
+      const int64_t assigning = p_.assigns * (p_.digits + (p_.words ? 11 : 2));
+      const int64_t swapping = s.swaps * (p_.words ? 16 : 3);
+      longest = std::max(longest,
+                         array + p_.rounds * (placing + assigning + swapping));
     }
-    return longest + p_.variables * (p_.digits - 1) +
-           p_.assigns * (p_.digits + (p_.words ? 11 : 2));
+    return longest;
   }
   double chance() const override { return 0.5; }
 
@@ -81,6 +85,7 @@ class Program : public Task {
                            {"numbers", p_.numbers}};
     if (p_.base > 0) spec["base"] = p_.base;
     if (p_.assigns > 0) spec["assigns"] = p_.assigns;
+    if (p_.rounds > 1) spec["rounds"] = p_.rounds;
     if (p_.stages.empty()) {
       const Setting& setting = p_.settings[0];
       if (setting.min_bits < setting.bits) spec["min_bits"] = setting.min_bits;
@@ -134,7 +139,6 @@ class Program : public Task {
     }
     std::vector<int32_t> bits(n);
     for (int32_t& bit : bits) bit = static_cast<int32_t>(rng.Below(2));
-    const std::vector<int64_t> initial = DistinctPlaces(n, rng);
 
     emit(kBits);
     if (p_.words) {
@@ -148,46 +152,63 @@ class Program : public Task {
     if (p_.words) {
       emit(kClose);
       emit(kNewline);
-      WriteList(first_name, p_.variables, nullptr, emit);
+    }
+
+    for (int64_t round = 0; round < p_.rounds; ++round) {
+      std::vector<int64_t> place = DistinctPlaces(n, rng);
+      WritePlaces(place, emit, number);
+      for (int64_t assign = 0; assign < p_.assigns; ++assign) {
+        place[0] = rng.Below(n);
+        emit(first_name);
+        if (p_.words) emit(kAssign);
+        number(place[0]);
+        if (p_.words) emit(kNewline);
+        WriteQuestion(first_name, bits[place[0]], emit);
+      }
+      for (int64_t swap = 0; swap < setting.swaps; ++swap) {
+        const int64_t x = rng.Below(p_.variables);
+        int64_t y = rng.Below(p_.variables - 1);
+        if (y >= x) ++y;
+        std::swap(place[x], place[y]);
+        WriteSwap(x, y, emit);
+        WriteQuestion(first_name, bits[place[0]], emit);
+      }
+    }
+  }
+
+  // a , b , ... = places
+  template <typename Emit, typename Number>
+  void WritePlaces(const std::vector<int64_t>& places, const Emit& emit,
+                   const Number& number) const {
+    if (p_.words) {
+      WriteList(FirstName(), p_.variables, nullptr, emit);
       emit(kAssign);
       for (int64_t v = 0; v < p_.variables; ++v) {
         if (v > 0) emit(kComma);
-        number(initial[v]);
+        number(places[v]);
       }
       emit(kNewline);
     } else {
       emit(kVars);
       for (int64_t v = 0; v < p_.variables; ++v) {
-        emit(first_name + v);
-        number(initial[v]);
+        emit(FirstName() + v);
+        number(places[v]);
       }
     }
+  }
 
-    std::vector<int64_t> place = initial;
-    for (int64_t assign = 0; assign < p_.assigns; ++assign) {
-      place[0] = rng.Below(n);
-      emit(first_name);
-      if (p_.words) emit(kAssign);
-      number(place[0]);
-      if (p_.words) emit(kNewline);
-      WriteQuestion(first_name, bits[place[0]], emit);
-    }
-    for (int64_t swap = 0; swap < setting.swaps; ++swap) {
-      const int64_t x = rng.Below(p_.variables);
-      int64_t y = rng.Below(p_.variables - 1);
-      if (y >= x) ++y;
-      std::swap(place[x], place[y]);
-      if (p_.words) {
-        const int64_t before[] = {x, y}, after[] = {y, x};
-        WriteList(first_name, 2, before, emit);
-        emit(kAssign);
-        WriteList(first_name, 2, after, emit);
-        emit(kNewline);
-      } else {
-        emit(first_name + x);
-        emit(first_name + y);
-      }
-      WriteQuestion(first_name, bits[place[0]], emit);
+  // x , y = y , x
+  template <typename Emit>
+  void WriteSwap(int64_t x, int64_t y, const Emit& emit) const {
+    if (p_.words) {
+      const int64_t before[] = {x, y}, after[] = {y, x};
+      WriteList(FirstName(), 2, before, emit);
+      emit(kAssign);
+      WriteList(FirstName(), 2, after, emit);
+      emit(kNewline);
+    } else {
+      emit(FirstName() + x);
+      emit(FirstName() + y);
     }
   }
 
@@ -245,6 +266,7 @@ absl::StatusOr<std::unique_ptr<Task>> CreateProgram(
     for (int64_t n = p.base; n < p.numbers; n *= p.base) ++p.digits;
   }
   p.assigns = reader.Int("assigns", 0, 0, kMaxSwaps);
+  p.rounds = reader.Int("rounds", 1, 1, kMaxSwaps);
   const int forms = reader.Has("stage") + reader.Has("stages") +
                     (reader.Has("bits") || reader.Has("swaps"));
   if (forms > 1) {

@@ -50,13 +50,16 @@
 //   a = 17                               merged: a #17 ?
 //   assert bits [ a ] == ?
 //
-// That is another task, which teaches places sooner; results in the paper's are
-// on programs without.
+// With "rounds": r the variables are placed anew r times, `VARS ...` with its
+// assignments and swaps, over one array (m + 1 + r (11 + 3n) tokens, merged).
+//
+// Those are other tasks, for teaching places; results in the paper's are on
+// programs without.
 //
 // Spec: {"task": "program", "bits": 8, "swaps": 8, "encoding": "merged",
 //        "variables": 5, "numbers": 256, "base": 16}
 // or with "min_bits": m uniform from min_bits to bits, in each example anew
-// (swaps as given), or with "assigns";
+// (swaps as given), or with "assigns" or "rounds";
 // or {"task": "program", "stage": k}: bits = swaps = 8 * 2^(k-1), k = 1..6;
 // or {"task": "program", "stages": [1, 2, 3]}: each example one of these with
 // equal probability, and one metric group a stage. vocab_size() depends on

@@ -40,9 +40,9 @@ std::vector<int> Answers(const Example& e) {
 // What a program says, read back from its text by an interpreter of its own.
 struct Parsed {
   std::vector<int> bits;
-  std::vector<int> initial;        // [5]
-  std::vector<std::string> swaps;  // "xy"
-  std::vector<int> assigned;       // places, in order
+  std::vector<std::vector<int>> placed;  // [rounds][5]
+  std::vector<std::string> swaps;        // "xy"
+  std::vector<int> assigned;             // places, in order
   std::vector<int> answers;
 };
 
@@ -60,12 +60,13 @@ Parsed RunWords(const std::string& text) {
       run.answers.push_back(run.bits[place[0]]);
     } else if (words.size() == 19) {  // a , b , c , d , e = 1 , 2 , 3 , 4 , 5
       EXPECT_EQ(line.substr(0, 19), "a , b , c , d , e =");
+      place.clear();
       for (int v = 0; v < 5; ++v) {
         int number = -1;
         EXPECT_TRUE(absl::SimpleAtoi(words[10 + 2 * v], &number));
         place.push_back(number);
       }
-      run.initial = place;
+      run.placed.push_back(place);
     } else if (words.size() == 7) {  // x , y = y , x
       EXPECT_EQ(words[0], words[6]);
       EXPECT_EQ(words[2], words[4]);
@@ -89,14 +90,18 @@ Parsed RunMerged(const std::string& text) {
   size_t at = 0;
   EXPECT_EQ(words[at++], "BITS");
   while (words[at] != "VARS") run.bits.push_back(words[at++] == "1");
-  ++at;
   std::vector<int> place;
-  for (int v = 0; v < 5; ++v) {
-    EXPECT_EQ(words[at++], std::string(1, static_cast<char>('a' + v)));
-    place.push_back(std::atoi(words[at++].c_str() + 1));
-  }
-  run.initial = place;
   while (at < words.size()) {
+    if (words[at] == "VARS") {
+      ++at;
+      place.clear();
+      for (int v = 0; v < 5; ++v) {
+        EXPECT_EQ(words[at++], std::string(1, static_cast<char>('a' + v)));
+        place.push_back(std::atoi(words[at++].c_str() + 1));
+      }
+      run.placed.push_back(place);
+      continue;
+    }
     const char x = words[at++][0], y = words[at++][0];
     if (y == '#') {
       EXPECT_EQ(x, 'a');
@@ -153,11 +158,11 @@ TEST(Program, BothEncodingsSayTheSameProgramAndItsAnswers) {
       EXPECT_EQ(static_cast<int64_t>(x.bits.size()), n);
       EXPECT_EQ(static_cast<int64_t>(x.answers.size()), n);
       EXPECT_EQ(x.bits, y.bits);
-      EXPECT_EQ(x.initial, y.initial);
+      EXPECT_EQ(x.placed[0], y.placed[0]);
       EXPECT_EQ(x.swaps, y.swaps);
       EXPECT_EQ(x.answers, Answers(a));
       EXPECT_EQ(y.answers, Answers(b));
-      const std::set<int> places(x.initial.begin(), x.initial.end());
+      const std::set<int> places(x.placed[0].begin(), x.placed[0].end());
       EXPECT_EQ(places.size(), 5u);
       EXPECT_LT(*places.rbegin(), n);
     }
@@ -239,7 +244,7 @@ TEST(Program, BitsPlacesAndSwapsAreUniform) {
   for (int64_t i = 0; i < kExamples; ++i) {
     const Parsed run = RunMerged(ProgramText(Get(*task, i).inputs, false, 5));
     for (int b = 0; b < 8; ++b) ones[b] += run.bits[b];
-    ++place[run.initial[3]];
+    ++place[run.placed[0][3]];
     ++swaps[run.swaps[2]];
   }
   for (int b = 0; b < 8; ++b) {
@@ -260,11 +265,11 @@ TEST(Program, FloorsAreTheDerivedOnes) {
     for (int64_t i = 0; i < 4000; ++i) {
       const Parsed run = RunMerged(ProgramText(Get(*task, i).inputs, false, 5));
       int pointed = 0;
-      for (int place : run.initial) pointed += run.bits[place];
+      for (int place : run.placed[0]) pointed += run.bits[place];
       for (int answer : run.answers) {
         ++scored;
         one += answer;
-        never_moves += answer == run.bits[run.initial[0]];
+        never_moves += answer == run.bits[run.placed[0][0]];
         majority += answer == (pointed >= 3);
       }
     }
@@ -306,7 +311,7 @@ TEST(Program, LengthsCanBeUniform) {
     const Parsed run = RunMerged(ProgramText(e.inputs, false, 5));
     ++lengths[run.bits.size()];
     EXPECT_EQ(run.answers, Answers(e));
-    for (const int place : run.initial) {
+    for (const int place : run.placed[0]) {
       EXPECT_LT(place, static_cast<int>(run.bits.size()));
     }
   }
@@ -380,6 +385,57 @@ TEST(Program, AssignmentsComeBeforeSwaps) {
   EXPECT_EQ(Make(none)->max_length(Split::kTrain), 8 + 12 + 3 * 4);
   EXPECT_FALSE(
       CreateTask({{"task", "program"}, {"stage", 1}, {"assigns", -1}}).ok());
+}
+
+// With rounds: r the variables are placed r times, each time with swaps.
+TEST(Program, RoundsPlaceTheVariablesAnew) {
+  const json spec = {
+      {"task", "program"}, {"bits", 9}, {"swaps", 2}, {"rounds", 4}};
+  json words_spec = spec, assigning = spec;
+  words_spec["encoding"] = "words";
+  assigning["assigns"] = 3;
+  const auto merged = Make(spec), words = Make(words_spec);
+  EXPECT_EQ(merged->spec()["rounds"], 4);
+  std::vector<double> places(9);
+  constexpr double kExamples = 500;
+  for (int64_t i = 0; i < kExamples; ++i) {
+    const Example a = Get(*merged, i), b = Get(*words, i);
+    const Parsed x = RunMerged(ProgramText(a.inputs, false, 5));
+    const Parsed y = RunWords(ProgramText(b.inputs, true, 5));
+    ASSERT_EQ(x.placed.size(), 4u);
+    EXPECT_EQ(x.placed, y.placed);
+    EXPECT_EQ(x.swaps, y.swaps);
+    EXPECT_EQ(x.answers, Answers(a));
+    EXPECT_EQ(y.answers, Answers(b));
+    EXPECT_EQ(x.answers.size(), 8u);
+    for (const std::vector<int>& round : x.placed) {
+      EXPECT_EQ(std::set<int>(round.begin(), round.end()).size(), 5u);
+      for (const int place : round) ++places[place];
+    }
+    EXPECT_EQ(a.inputs.size(), 9u + 1 + 4 * (11 + 3 * 2));
+    EXPECT_EQ(a.inputs.size(), merged->max_length(Split::kTrain));
+    EXPECT_EQ(b.inputs.size(), words->max_length(Split::kTrain));
+  }
+  const double expected = kExamples * 4 * 5 / 9;
+  for (const double count : places) {
+    EXPECT_NEAR(count, expected, 5 * std::sqrt(expected));
+  }
+  const auto both = Make(assigning);
+  const Example e = Get(*both, 0);
+  EXPECT_EQ(RunMerged(ProgramText(e.inputs, false, 5)).assigned.size(), 12u);
+  EXPECT_EQ(Answers(e).size(), 4u * (3 + 2));
+  EXPECT_EQ(static_cast<int64_t>(e.inputs.size()),
+            both->max_length(Split::kTrain));
+  // One round is the paper's program, and says nothing of rounds.
+  json one = spec;
+  one["rounds"] = 1;
+  EXPECT_FALSE(Make(one)->spec().contains("rounds"));
+  EXPECT_EQ(RunMerged(ProgramText(Get(*Make(one), 0).inputs, false, 5)).placed,
+            (std::vector<std::vector<int>>{
+                RunMerged(ProgramText(Get(*merged, 0).inputs, false, 5))
+                    .placed[0]}));
+  one["rounds"] = 0;
+  EXPECT_FALSE(CreateTask(one).ok());
 }
 
 TEST(Program, OtherNumbersOfVariablesWork) {

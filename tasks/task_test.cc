@@ -31,6 +31,7 @@ std::vector<json> Specs() {
       {{"task", "program"}, {"stage", 2}, {"base", 10}},
       {{"task", "program"}, {"bits", 20}, {"min_bits", 8}, {"swaps", 4}},
       {{"task", "program"}, {"bits", 20}, {"swaps", 9}, {"assigns", 5}},
+      {{"task", "program"}, {"bits", 20}, {"swaps", 3}, {"rounds", 3}},
       {{"task", "text"},
        {"train_files", {"testdata/text/sample.txt"}},
        {"length", 64}},
