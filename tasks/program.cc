@@ -61,8 +61,8 @@ class Program : public Task {
     int64_t longest = 0;
     for (const Setting& s : p_.settings) {
       const int64_t array = p_.words ? 2 * s.bits + 4 : s.bits + 1;
-      const int64_t placing = p_.variables * (p_.digits + (p_.words ? 3 : 1)) +
-                              (p_.words ? 0 : 1);
+      const int64_t placing =
+          p_.variables * (p_.digits + (p_.words ? 3 : 1)) + (p_.words ? 0 : 1);
       const int64_t assigning = p_.assigns * (p_.digits + (p_.words ? 11 : 2));
       const int64_t swapping = s.swaps * (p_.words ? 16 : 3);
       longest = std::max(longest,

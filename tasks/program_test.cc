@@ -430,10 +430,10 @@ TEST(Program, RoundsPlaceTheVariablesAnew) {
   json one = spec;
   one["rounds"] = 1;
   EXPECT_FALSE(Make(one)->spec().contains("rounds"));
-  EXPECT_EQ(RunMerged(ProgramText(Get(*Make(one), 0).inputs, false, 5)).placed,
-            (std::vector<std::vector<int>>{
-                RunMerged(ProgramText(Get(*merged, 0).inputs, false, 5))
-                    .placed[0]}));
+  EXPECT_EQ(
+      RunMerged(ProgramText(Get(*Make(one), 0).inputs, false, 5)).placed,
+      (std::vector<std::vector<int>>{
+          RunMerged(ProgramText(Get(*merged, 0).inputs, false, 5)).placed[0]}));
   one["rounds"] = 0;
   EXPECT_FALSE(CreateTask(one).ok());
 }
