@@ -1,10 +1,10 @@
-// A thread owns V = 4 neighbouring channels (windows and taps of 8 would not
-// fit in registers; 1 where addresses or widths are odd) and a chunk of
-// consecutive time steps. It keeps the last kTaps inputs in registers, so that
-// each input is loaded once (and kTaps - 1 once more per chunk). Widths up to
-// kTaps share its code: taps beyond the width are skipped, never multiplied, as
-// what is there may be NaN. window[m] is the input of m steps ago, taps[m] the
-// weight it meets.
+// A thread owns V = 4 neighbouring channels (2 in the gradient: windows and
+// taps of more would not fit in registers; 1 where addresses or widths are odd)
+// and a chunk of consecutive time steps. It keeps the last kTaps inputs in
+// registers, so that each input is loaded once (and kTaps - 1 once more per
+// chunk). Widths up to kTaps share its code: taps beyond the width are skipped,
+// never multiplied, as what is there may be NaN. window[m] is the input of m
+// steps ago, taps[m] the weight it meets.
 //
 // A block has 32 x 8 threads: 32 packs of channels, 8 chunks.
 
@@ -189,7 +189,7 @@ __device__ __forceinline__ void StoreBlockSum(
 // dpre of the further steps belongs to the next chunk, which adds it to
 // dweight; here it is computed again rather than exchanged.
 template <typename T, int kTaps, int V>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kTaps == 4 ? 3 : 2)
     ShortConvGradKernel(const Params<T> p) {
   const int64_t channel = (int64_t{blockIdx.y} * 32 + threadIdx.x) * V;
   const bool active = channel < p.channels;
@@ -204,26 +204,11 @@ __global__ void __launch_bounds__(kThreads, 2)
       const int64_t b = chunk / p.chunks;
       const int64_t begin = chunk % p.chunks * p.steps;
       const int64_t end = min(p.seq, begin + p.steps);
+      const int64_t last = end + kTaps - 1;
       float window[kTaps][V], dpre[kTaps][V] = {};
       FillWindow<kTaps, V>(p, b, begin, channel, window);
-      // The inputs of a step are loaded one step early, before a store that
-      // they could not pass.
-      float next_x[V] = {}, next_dy[V] = {};
-      auto load = [&](int64_t t) {
-        if (t >= p.seq) return;
-        LoadInput<V>(p, b, t, channel, next_x);
-        cuda::LoadPack<V>(p.dy + (b * p.seq + t) * p.channels + channel,
-                          next_dy);
-      };
-      load(begin);
-      for (int64_t t = begin; t < end + kTaps - 1; ++t) {
-        float x[V], d[V];
-#pragma unroll
-        for (int v = 0; v < V; ++v) {
-          x[v] = next_x[v];
-          d[v] = t < p.seq ? next_dy[v] : 0.0f;
-        }
-        if (t + 1 < end + kTaps - 1) load(t + 1);
+      // step(t, x, d): x and d are the input and dy of time t, 0 past the end.
+      auto step = [&](int64_t t, const float(&x)[V], float(&d)[V]) {
         if (t < p.seq) {
           Push<kTaps, V>(window, x);
           if (p.silu) {
@@ -262,6 +247,21 @@ __global__ void __launch_bounds__(kThreads, 2)
             }
           }
           cuda::StorePack<V>(p.dx + (b * p.seq + s) * p.channels + channel, dx);
+        }
+      };
+      // As in the forward pass loads go before the stores of earlier steps.
+      for (int64_t t = begin; t < last; t += kLoadsAtOnce) {
+        float x[kLoadsAtOnce][V], d[kLoadsAtOnce][V] = {};
+#pragma unroll
+        for (int u = 0; u < kLoadsAtOnce; ++u) {
+          if (t + u >= last || t + u >= p.seq) continue;
+          LoadInput<V>(p, b, t + u, channel, x[u]);
+          cuda::LoadPack<V>(p.dy + (b * p.seq + t + u) * p.channels + channel,
+                            d[u]);
+        }
+#pragma unroll
+        for (int u = 0; u < kLoadsAtOnce; ++u) {
+          if (t + u < last) step(t + u, x[u], d[u]);
         }
       }
     }
@@ -302,6 +302,10 @@ void SetSteps(int64_t steps, Params<T>* p) {
   p->chunks = cuda::CeilDiv(p->seq, steps);
 }
 
+// Whether long chunks, which load fewer inputs twice, are enough to fill the
+// GPU.
+bool Many(const Tensor& x) { return x.numel() >= int64_t{1} << 24; }
+
 template <typename T, int kTaps, int V>
 absl::Status LaunchForward(Context& ctx, const Params<T>& p) {
   const dim3 grid(
@@ -320,11 +324,9 @@ absl::Status Forward(Context& ctx, const ShortConvArgs& args,
   using T = typename cuda::DeviceType<H>::type;
   p.y = cuda::Data<H>(results.y);
   p.final_state = cuda::Data<H>(results.final_state);
-  // Long chunks where there is enough work to fill the GPU with them. Up to
-  // kShortConvInPlaceSeq steps are one chunk, so that the thread that reads a
-  // state is the one that overwrites it.
-  const bool many = args.x.numel() >= int64_t{1} << 24;
-  SetSteps(many ? 32 : kShortConvInPlaceSeq, &p);
+  // Up to kShortConvInPlaceSeq steps are one chunk, so that the thread that
+  // reads a state is the one that overwrites it.
+  SetSteps(Many(args.x) ? 32 : kShortConvInPlaceSeq, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.y, p.final_state);
   if (p.width > 4) return LaunchForward<T, kShortConvMaxWidth, 1>(ctx, p);
   return pack ? LaunchForward<T, 4, 4>(ctx, p) : LaunchForward<T, 4, 1>(ctx, p);
@@ -364,12 +366,12 @@ absl::Status Backward(Context& ctx, const ShortConvGradArgs& args,
   using T = typename cuda::DeviceType<H>::type;
   p.dy = cuda::Data<H>(args.dy);
   p.dx = cuda::Data<H>(results.dx);
-  SetSteps(32, &p);
+  SetSteps(Many(args.x) ? 32 : 16, &p);
   const bool pack = cuda::CanPack(p.channels, p.x, p.state, p.dy, p.dx);
   if (p.width > 4) {
     return LaunchBackward<T, kShortConvMaxWidth, 1>(ctx, p, results);
   }
-  return pack ? LaunchBackward<T, 4, 4>(ctx, p, results)
+  return pack ? LaunchBackward<T, 4, 2>(ctx, p, results)
               : LaunchBackward<T, 4, 1>(ctx, p, results);
 }
 

@@ -130,7 +130,7 @@ void ExpectTopKOfRows(Context& ctx, DType dtype, int64_t keys, int64_t queries,
 TEST(IndexerCuda, TopKOfShortRowsIsExact) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();
-  for (int64_t edge : {2, 32, 64, 128, 256, 512, 1024}) {
+  for (int64_t edge : {2, 32, 64, 128, 256, 512, 1024, 2048}) {
     for (int64_t keys : {edge - 1, edge, edge + 1}) {
       for (int64_t top_k : std::set<int64_t>{1, 2, 31, 32, 33, keys / 2,
                                              keys - 1, keys, keys + 1}) {

@@ -16,8 +16,10 @@ namespace {
 
 constexpr int kRowThreads = 128;  // of rows, a warp each
 
-// Most keys for each entry of a list, and most columns of a head.
-constexpr int64_t kKeysPerEntry = 8;
+// Most keys for each entry of a list (small groups: their gathered steps are
+// nearly empty), and most columns of a head.
+constexpr int64_t kKeysPerEntry = 8, kKeysPerEntryOfSmallGroups = 20;
+constexpr int kSmallGroup = 4;
 constexpr int kMostColumns = 256;
 
 int TargetSharedBytes(const LossParams& p) {
@@ -181,8 +183,10 @@ __global__ __launch_bounds__(kRowThreads) void DenseRowKernel(LossParams p,
 }  // namespace
 
 bool UsesDenseLoss(const LossParams& p) {
+  const int64_t most =
+      p.z.group <= kSmallGroup ? kKeysPerEntryOfSmallGroups : kKeysPerEntry;
   return Padded(p.z.dim) <= kMostColumns &&
-         (p.z.prefix || p.z.keys <= kKeysPerEntry * p.z.entries);
+         (p.z.prefix || p.z.keys <= most * p.z.entries);
 }
 
 absl::Status LaunchDenseLoss(Context& ctx, const IndexerArgs& indexer,

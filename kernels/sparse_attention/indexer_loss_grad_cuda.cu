@@ -6,10 +6,10 @@
 //   dk[s]   = sum_t,j c[j,s] q[t,j]
 //
 // dq and dw: a thread block has one query, up to 16 heads and the list of
-// tokens. dk: a thread block owns 64 tokens and goes over the slab's queries
-// that see them; slabs add to an f32 sum one after the other. The latter is
-// dense also for lists: 4 HI DI FLOPs for each visible pair, as cheap as the
-// scores that chose them.
+// tokens. dk: a thread block has 64 tokens and a part of the slab's queries,
+// and goes over those that see them; the parts of a slab, and then the slabs,
+// are added in order. dk is dense also for lists: 4 HI DI FLOPs for each
+// visible pair, as cheap as the scores that chose them.
 
 #include "kernels/sparse_attention/indexer_loss_cuda.cuh"
 
@@ -19,12 +19,16 @@ namespace {
 
 constexpr int kRows = 64;           // (query, head) pairs of a tile
 constexpr int kIndexColumns = 128;  // most columns of q and k
+// Queries of a part: few, as a block's steps wait for each other; at least so
+// many that the sums take no more memory than the slab.
+constexpr int kPartQueries = 128;
 
 struct LossGradParams {
   LossParams loss;
   Bf16* dq;
-  float* dw;      // or null
-  float* dk_sum;  // f32 [B, L, DI]
+  float* dw;        // or null
+  float* dk_sum;    // f32 [B, L, DI]
+  float* dk_parts;  // f32 [parts, batch rows of the slab, L, DI]
 };
 
 // c of one pair, and what dw adds up.
@@ -137,14 +141,16 @@ __global__ __launch_bounds__(kThreads) void LossKeyGradKernel(
   const int64_t b = slab.b + blockIdx.y;
   const int array = p.z.prefix ? kScores : kByToken;
 
-  // Rows of the slab from the first that sees the first token.
+  // Rows of the part from the first that sees the first token.
+  const int64_t part = int64_t{blockIdx.z} * kPartQueries;
+  const int end = static_cast<int>(
+      min(part + kPartQueries, static_cast<int64_t>(slab.rows)));
   const int64_t unseen = key0 - x.positions.Of(b, 0) - slab.query;
-  const int row0 = static_cast<int>(
-      min(max(unseen, int64_t{0}), static_cast<int64_t>(slab.rows)));
+  const int row0 =
+      static_cast<int>(min(max(unseen, part), static_cast<int64_t>(end)));
   const int heads = min(x.heads, kRows), per_step = kRows / heads;
   const int head_steps = (x.heads + heads - 1) / heads;
-  const int steps = (slab.rows - row0 + per_step - 1) / per_step * head_steps;
-  if (steps == 0) return;  // the whole block
+  const int steps = (end - row0 + per_step - 1) / per_step * head_steps;
 
   CopyRows<kKeys>(k_tile, padded, p.index_k, x.dim, [&](int n) -> int64_t {
     return key0 + n < x.keys ? x.Key(b, key0 + n) : -1;
@@ -155,21 +161,21 @@ __global__ __launch_bounds__(kThreads) void LossKeyGradKernel(
     const int head0 = step % head_steps * heads;
     CopyRows<kRows>(q_tile, padded, p.index_q, x.dim, [&](int n) -> int64_t {
       const int row = first + n / heads, head = head0 + n % heads;
-      return n < per_step * heads && row < slab.rows && head < x.heads
+      return n < per_step * heads && row < end && head < x.heads
                  ? x.Query(b, slab.query + row, head)
                  : -1;
     });
     mma::CommitCopies();
     for (int n = thread; n < per_step * kKeys; n += kThreads) {
       const int row = first + n / kKeys, key = key0 + n % kKeys;
-      const bool valid = row < slab.rows && key < x.Limit(b, slab.query + row);
+      const bool valid = row < end && key < x.Limit(b, slab.query + row);
       dscores[n / kKeys][n % kKeys] =
           valid ? slab.Row(blockIdx.y, row, array)[key] : 0.0f;
     }
     if (thread < kRows) {
       const int row = first + thread / heads, head = head0 + thread % heads;
       const bool valid =
-          thread < per_step * heads && row < slab.rows && head < x.heads;
+          thread < per_step * heads && row < end && head < x.heads;
       weights[thread] = valid ? x.Weight(b, slab.query + row, head) : 0.0f;
       // Rows without a query have q = 0, and any entry will do.
       entries[thread] = min(thread / heads, per_step - 1);
@@ -205,19 +211,39 @@ __global__ __launch_bounds__(kThreads) void LossKeyGradKernel(
     }
     __syncthreads();  // all have read the step's tiles
   }
+  // Without a step the copies of k may still be under way; they must not
+  // outlive the block.
+  mma::CommitCopies();
+  mma::WaitForCopies();
+  const int64_t rows = int64_t{blockIdx.z} * slab.batch + blockIdx.y;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int key = key0 + warp * 16 + lane / 4 + 8 * half;
     if (key >= x.keys) continue;
-    float* to = params.dk_sum + x.Key(b, key) + lane % 4 * 2;
+    float* to = params.dk_parts + x.Key(rows, key) + lane % 4 * 2;
 #pragma unroll
     for (int n = 0; n < kIndexColumns / 8; ++n) {
       if (n * 8 >= x.dim) continue;
-      float2* at = reinterpret_cast<float2*>(to + n * 8);
-      const float2 before = *at;
-      *at = {before.x + sum[n][2 * half], before.y + sum[n][2 * half + 1]};
+      *reinterpret_cast<float2*>(to + n * 8) = {sum[n][2 * half],
+                                                sum[n][2 * half + 1]};
     }
   }
+}
+
+// sum[n] += the slab's parts of it, in order.
+__global__ void AddPartsKernel(int64_t elements, int parts, const float4* from,
+                               float4* sum) {
+  const int64_t n = blockIdx.x * int64_t{blockDim.x} + threadIdx.x;
+  if (n >= elements) return;
+  float4 total = sum[n];
+  for (int part = 0; part < parts; ++part) {
+    const float4 x = from[part * elements + n];
+    total.x += x.x;
+    total.y += x.y;
+    total.z += x.z;
+    total.w += x.w;
+  }
+  sum[n] = total;
 }
 
 __global__ void RoundKernel(int64_t pairs, const float2* from, uint32_t* to) {
@@ -225,7 +251,7 @@ __global__ void RoundKernel(int64_t pairs, const float2* from, uint32_t* to) {
   if (n < pairs) to[n] = mma::Pack(from[n].x, from[n].y);
 }
 
-absl::Status LaunchLossGrad(Context& ctx, const LossGradParams& params,
+absl::Status LaunchLossGrad(Context& ctx, LossGradParams params,
                             const Slab& slab) {
   const IndexerParams& x = params.loss.x;
   const int padded = Padded(x.dim);
@@ -241,9 +267,22 @@ absl::Status LaunchLossGrad(Context& ctx, const LossGradParams& params,
                         cuda::StreamOf(ctx)>>>(params, slab);
   LT2_RETURN_LAUNCH_ERROR("indexer loss gradient of queries");
   const auto tiles = static_cast<unsigned>(cuda::CeilDiv(x.keys, kKeys));
-  LossKeyGradKernel<<<dim3(tiles, batch), kThreads, key_bytes,
-                      cuda::StreamOf(ctx)>>>(params, slab);
+  const int parts = static_cast<int>(cuda::CeilDiv(slab.rows, kPartQueries));
+  LT2_ASSIGN_OR_RETURN(
+      Tensor dk_parts,
+      ctx.Empty(DType::kF32, {parts, slab.batch, x.keys, x.dim}));
+  params.dk_parts = dk_parts.data<float>();
+  LossKeyGradKernel<<<dim3(tiles, batch, static_cast<unsigned>(parts)),
+                      kThreads, key_bytes, cuda::StreamOf(ctx)>>>(params, slab);
   LT2_RETURN_LAUNCH_ERROR("indexer loss gradient of keys");
+  // DI is a multiple of 8.
+  const int64_t elements = slab.batch * x.keys * x.dim / 4;
+  AddPartsKernel<<<static_cast<unsigned>(cuda::CeilDiv(elements, 256)), 256, 0,
+                   cuda::StreamOf(ctx)>>>(
+      elements, parts, reinterpret_cast<const float4*>(params.dk_parts),
+      reinterpret_cast<float4*>(params.dk_sum +
+                                slab.b * int64_t{x.keys} * x.dim));
+  LT2_RETURN_LAUNCH_ERROR("sum of parts of dk");
   return absl::OkStatus();
 }
 
@@ -259,7 +298,7 @@ absl::Status IndexerLossGradCuda(Context& ctx, const IndexerLossGradArgs& args,
   sparse::LossGradParams params{
       sparse::LossParams(args.forward), cuda::Data<BFloat16>(results->dq),
       indexer.w.defined() ? results->dw.data<float>() : nullptr,
-      dk_sum.data<float>()};
+      dk_sum.data<float>(), nullptr};
   params.loss.dloss = args.dloss.defined() ? args.dloss.data<float>() : nullptr;
   const auto grad = [&](const sparse::Slab& slab) -> absl::Status {
     LT2_RETURN_IF_ERROR(sparse::LaunchLoss(ctx, indexer, params.loss, slab));

@@ -4,7 +4,7 @@
 // the row is written in order, so that indices ascend and ties go to the
 // lowest. Two forms with the same result:
 //
-// Short rows (all keys fit 32 registers of 32 lanes): a warp has one row and
+// Short rows (all keys fit 64 registers of 32 lanes): a warp has one row and
 // holds it. One bit after the other, it counts the scores that are at least the
 // bits so far with this one set. Where the count is top_k these are the set,
 // which scores without ties show after about 16 of 32 bits. No shared memory,
@@ -29,7 +29,7 @@ constexpr int kBins = 2048;
 constexpr int kBinsPerThread = kBins / kTopKThreads;
 
 // Rows of at most this many scores are short.
-constexpr int kShortRow = 1024;
+constexpr int kShortRow = 2048;
 constexpr int kShortThreads = 128;
 
 // Of a slab: 32 MB, so that it stays in the second-level cache.
@@ -144,9 +144,11 @@ __global__ __launch_bounds__(kShortThreads) void ShortTopKKernel(
     ShortTopK<8>(row, limit, top_k, to);
   } else if (limit <= 512) {
     ShortTopK<16>(row, limit, top_k, to);
-  } else {
-    static_assert(kShortRow == 32 * 32);
+  } else if (limit <= 1024) {
     ShortTopK<32>(row, limit, top_k, to);
+  } else {
+    static_assert(kShortRow == 32 * 64);
+    ShortTopK<64>(row, limit, top_k, to);
   }
 }
 

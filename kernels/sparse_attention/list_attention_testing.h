@@ -77,7 +77,11 @@ void ExpectGradientMeetsContract(Context& ctx, DType dtype,
                                  const std::vector<ListCase>& cases);
 
 // Entries of k and v that no query may see (past the length, or never listed)
-// are NaN; the results must be those without.
+// are `poison`; the results must be those without.
+void ExpectUnseenRowsDoNotMatter(Context& ctx, DType dtype,
+                                 const std::vector<ListCase>& cases,
+                                 double poison);
+// With NaN, which shows in whatever reads it.
 void ExpectUnseenRowsAreNotRead(Context& ctx, DType dtype,
                                 const std::vector<ListCase>& cases);
 

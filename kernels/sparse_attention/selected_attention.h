@@ -24,8 +24,11 @@
 // Cost for K = |T| <= n block_size tokens per query and head: 2 (D + Dv) K
 // FLOPs forward, (6 D + 4 Dv) K backward (more where the scores are rebuilt
 // twice). Memory: q, o, and K rows of k and of v for each query and key head,
-// gathered; nothing of size S x L exists. The gradient reads the lists sorted
-// by block instead, so that every row of dk and dv has one owner.
+// gathered. The gradient reads the lists sorted by block instead, so that every
+// row of dk and dv has one owner; on a GPU, where lists are a large part of L,
+// it reads all visible rows (6 D + 4 Dv FLOPs each and more) through a mask of
+// S x L bits, at most three quarters of the lists of tokens. Then k and v must
+// be finite where no list names them too.
 //
 // CPU: f32, any D. CUDA: f32 (forward only) or bf16, D and Dv multiples of 8 up
 // to 576. No atomics on floats: the same bits on every run and for every thread

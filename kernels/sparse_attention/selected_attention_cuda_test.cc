@@ -166,6 +166,39 @@ TEST(SelectedAttentionCuda, UnseenRowsAreNotRead) {
        SelectedCase(Shape4(1, 30, 30, 3, 1, d), 5, 1, 2)});
 }
 
+// The gradient by way of all visible pairs reads what no list names, and must
+// not use it: whatever it is, as long as it is a number.
+TEST(SelectedAttentionCuda, UnseenRowsDoNotMatterToMaskedGradients) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  for (double poison : {1e30, -1e30}) {
+    ExpectUnseenRowsDoNotMatter(
+        *ctx, kBF16,
+        {SelectedCase(Shape4(2, 6, 90, 4, 2, {64, 64}), 1, 1, 5),
+         SelectedCase(Shape4(1, 70, 150, 16, 1, {40, 40}), 1, 1, 7),
+         SelectedCase(Shape4(1, 5, 60, 3, 1, {128, 128}), 6, 1, 2)},
+        poison);
+  }
+}
+
+// Around 24 keys for each token of a list, and 5 for each of a list of blocks:
+// both forms of the gradient.
+TEST(SelectedAttentionCuda, GradientsAroundTheMasksLimitMeetTheContract) {
+  LT2_SKIP_WITHOUT_CUDA();
+  auto ctx = CudaContext();
+  std::vector<ListCase> cases;
+  for (Dims d : {Dims{64, 64}, Dims{96, 96}}) {
+    for (int64_t keys : {95, 96, 97, 191, 192, 193}) {
+      cases.push_back(SelectedCase(Shape4(2, keys, keys, 4, 4, d), 1, 1, 4));
+      cases.push_back(SelectedCase(Shape4(1, keys, keys, 8, 2, d), 1, 2, 8));
+    }
+    for (int64_t keys : {159, 160, 161}) {
+      cases.push_back(SelectedCase(Shape4(2, keys, keys, 6, 2, d), 16, 2, 2));
+    }
+  }
+  ExpectGradientMeetsContract(*ctx, kBF16, cases);
+}
+
 TEST(SelectedAttentionCuda, SameBitsTwiceAndForAnyBatch) {
   LT2_SKIP_WITHOUT_CUDA();
   auto ctx = CudaContext();

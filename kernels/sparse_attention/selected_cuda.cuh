@@ -107,6 +107,12 @@ absl::Status WarpQueryGrad(Context& ctx, const ListSizes& z,
                            const GradArgs& args, const Tensor& delta);
 absl::Status KeyGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
                      const Tensor& delta);
+// dq, dk and dv by way of all visible pairs, selected_masked_grad_cuda.cu:
+// whether that is the form to take, and it. As the rule sees the number of
+// keys, a gradient's bits depend on how far a batch is padded.
+bool UsesMaskedGrad(const ListSizes& z);
+absl::Status MaskedGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
+                        const Tensor& delta);
 
 // Columns of a tile's rows.
 __host__ __device__ constexpr int Padded(int dim) {

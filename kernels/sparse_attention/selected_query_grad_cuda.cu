@@ -1,5 +1,6 @@
-// Gradient over lists on a GPU, bf16: delta, and dq. The key side is in
-// selected_key_grad_cuda.cu.
+// Gradient over lists on a GPU, bf16: delta, the choice of a form, and dq of
+// gathered lists. The key side is in selected_key_grad_cuda.cu, the other form
+// in selected_masked_grad_cuda.cu.
 //
 //   delta = rowsum(dout * o);  p = e^(scale q.k - lse)
 //   ds    = p (dout.v - delta);  dq = scale sum_s ds k[s]
@@ -185,6 +186,7 @@ absl::Status ListGrad(Context& ctx, const ListSizes& z, const GradArgs& args) {
       z, rows, cuda::Data<BFloat16>(args.o), cuda::Data<BFloat16>(args.dout),
       cuda::Data<float>(delta));
   LT2_RETURN_LAUNCH_ERROR("sparse attention delta");
+  if (UsesMaskedGrad(z)) return MaskedGrad(ctx, z, args, delta);
   LT2_RETURN_IF_ERROR(QueryGrad(ctx, z, args, delta));
   return KeyGrad(ctx, z, args, delta);
 }
