@@ -1,7 +1,7 @@
 """gpu_bundle: one archive of GPU tests and programs, for hosts without Bazel."""
 
-def gpu_bundle(name, tests = [], programs = [], data = [], extension = "tar.gz", **kwargs):
-    """Makes NAME.EXTENSION, which unpacks to a folder NAME with run_all in it.
+def gpu_bundle(name, tests = [], programs = [], data = [], **kwargs):
+    """Makes NAME.tar.xz, which unpacks to a folder NAME with run_all in it.
 
     Args:
       name: the target.
@@ -9,7 +9,6 @@ def gpu_bundle(name, tests = [], programs = [], data = [], extension = "tar.gz",
       programs: cc_binary targets, benchmarks among them; they lie in programs/.
       data: files that keep their path from the workspace's root; everything
         runs from the bundle's own root, so the same relative path finds them.
-      extension: tar.gz, or tar.xz: about half of that, for hosts that have xz.
       **kwargs: passed on to genrule.
     """
     pack = "//tools/build_defs:pack_gpu_bundle.sh"
@@ -22,7 +21,7 @@ def gpu_bundle(name, tests = [], programs = [], data = [], extension = "tar.gz",
         name = name,
         testonly = True,
         srcs = tests + programs + data + [run_all],
-        outs = [name + "." + extension],
+        outs = [name + ".tar.xz"],
         cmd = "$(location %s) $@ $(location %s) %s" % (pack, run_all, " ".join(files)),
         message = "Packing",
         tools = [pack],
