@@ -19,8 +19,6 @@
 
 namespace lt2::kernels {
 
-inline constexpr int kGradRows = 64;  // queries, and keys, of a tile
-
 // Two words for each query and tile of 64 keys, [B, heads, S, tiles, 2]; bit n
 // of word w is key 32 w + n of the tile. Heads: 1 or those of k and v.
 struct KeyMask {
@@ -44,7 +42,7 @@ struct GradParams {
 
 namespace grad {
 
-constexpr int kRows = kGradRows;
+constexpr int kRows = 64;  // queries, and keys, of a tile
 constexpr int kGroups = kRows / 8;
 
 template <int kDim>
@@ -284,14 +282,14 @@ absl::Status LaunchGradTiles(Context& ctx, int64_t batch, GradParams params) {
   const auto query_kernel = grad::QueryGradKernel<kDim, kMasked>;
   LT2_RETURN_IF_ERROR(cuda::AllowShared(key_kernel, kBytes));
   LT2_RETURN_IF_ERROR(cuda::AllowShared(query_kernel, kBytes));
-  params.tiles = static_cast<int>(cuda::CeilDiv(z.keys, kGradRows));
+  params.tiles = static_cast<int>(cuda::CeilDiv(z.keys, grad::kRows));
   const int64_t key_blocks = batch * z.kv_heads * params.tiles;
   LT2_RETURN_IF_ERROR(grad::CheckGrid(key_blocks));
   const auto key_grid = static_cast<unsigned>(key_blocks);
   key_kernel<<<key_grid, kThreads, kBytes, cuda::StreamOf(ctx)>>>(params);
   LT2_RETURN_LAUNCH_ERROR("attention gradient of keys");
 
-  params.tiles = static_cast<int>(cuda::CeilDiv(z.queries, kGradRows));
+  params.tiles = static_cast<int>(cuda::CeilDiv(z.queries, grad::kRows));
   const int64_t query_blocks = batch * z.heads * params.tiles;
   LT2_RETURN_IF_ERROR(grad::CheckGrid(query_blocks));
   if (query_blocks == 0) return absl::OkStatus();

@@ -15,6 +15,9 @@ constexpr int kMaskThreads = 128;  // a warp for each list
 constexpr int64_t kMostKeys = 1 << 16;
 // Most keys for each token that a list may name, of lists of tokens and of
 // blocks: gathered blocks fill tiles and are found at once, tokens are not.
+// Measured faster (bench/results/nvidia-h200): tokens at 4 and 16 keys each
+// with 16 heads to a key head, at 16 with one; blocks at 4 with one. The limits
+// go a little beyond.
 constexpr int64_t kKeysPerToken = 24, kKeysPerBlockToken = 5;
 
 // A row of the mask is `words` long.
@@ -61,7 +64,7 @@ bool UsesMaskedGrad(const ListSizes& z) {
 
 absl::Status MaskedGrad(Context& ctx, const ListSizes& z, const GradArgs& args,
                         const Tensor& delta) {
-  const int tiles = static_cast<int>(cuda::CeilDiv(z.keys, kGradRows));
+  const int tiles = static_cast<int>(cuda::CeilDiv(z.keys, grad::kRows));
   const int words = 2 * tiles;
   const int64_t lists = z.batch * z.list_heads * z.queries;
   const int64_t blocks = cuda::CeilDiv(lists, kMaskThreads / 32);
